@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import find_layers, unwrap
-from .targets import Targets, score
+from .targets import Targets, fixed, score
 
 STANCE = RLock()
 
@@ -106,6 +106,25 @@ def explain_failure(error: RuntimeError, net: nn.Module, images: Tensor) -> Exce
     return error
 
 
+def predict(model: nn.Module, images: Tensor):
+    """What the network puts out for `images` (already checked): eval mode, no graph; flags are restored."""
+    net = unwrap(model)
+    try:
+        with evaluating(net), torch.inference_mode(False), torch.no_grad():
+            return net(images)
+    except RuntimeError as error:
+        explained = explain_failure(error, net, images)
+        raise explained from (None if explained is error else error)
+
+
+def _check_maps(A: dict[str, Tensor], layers: list[str]) -> None:
+    """ValueError for a layer that was not reached, or whose activation is no spatial map."""
+    missing, flat = [n for n in layers if n not in A], [n for n, a in A.items() if a.ndim != 4]
+    if missing or flat:
+        what = f"{missing[0]!r} is not reached" if missing else f"{flat[0]!r} has shape {tuple(A[flat[0]].shape)}"
+        raise ValueError(f"layer {what}; accepted: a layer with a spatial map (B, K, h, w)")
+
+
 def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, layer=None) -> Probed:
     """Activations and gradients at one or several layers from one forward and one backward pass.
 
@@ -120,11 +139,7 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
         layers = list(find_layers(net, layer, images))
         with capture(model, layers, gradients=True) as A:
             output = net(images)
-            missing = [n for n in layers if n not in A]
-            flat = [n for n, a in A.items() if a.ndim != 4]
-            if missing or flat:
-                what = f"{missing[0]!r} is not reached" if missing else f"{flat[0]!r} has shape {tuple(A[flat[0]].shape)}"
-                raise ValueError(f"layer {what}; accepted: a layer with a spatial map (B, K, h, w)")
+            _check_maps(A, layers)
             S = score(output, targets, len(images))
             g = torch.autograd.grad(S.sum(), [A[n] for n in layers], allow_unused=True) if S.requires_grad else [None]
     except RuntimeError as error:
@@ -145,3 +160,20 @@ def probe(model: nn.Module, images: Tensor, targets: Targets = None, layer=None)
         raise ValueError(f"{len(seen.A)} layers given ({', '.join(seen.A)}); accepted here: one")
     (A,), (g,) = seen.A.values(), seen.g.values()
     return A, g
+
+
+def activation(model: nn.Module, images: Tensor, targets: Targets = None, layer=None) -> tuple[Tensor, Targets, Tensor]:
+    """Activation A (B, K, h, w) of one layer without any gradient, the targets (arg max in place of None), the score S (B,).
+
+    One forward pass; half precision and quantised activations come back as float32. Errors: as `probe_layers`.
+    """
+    images, net = check_images(images), unwrap(model)
+    layers = list(find_layers(net, layer, images))
+    if len(layers) > 1:
+        raise ValueError(f"{len(layers)} layers given ({', '.join(layers)}); accepted here: one")
+    with capture(model, layers) as seen:
+        output = predict(model, images)
+    _check_maps(seen, layers)
+    A = seen[layers[0]]
+    A = A.dequantize() if A.is_quantized else A.to(torch.promote_types(A.dtype, torch.float32))
+    return A, fixed(output, targets), score(output, targets, len(images)).detach()

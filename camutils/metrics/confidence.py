@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ..probe import check_images
-from ..targets import Targets
-from .forward import check_maps, fixed, linked, predict, ranks
+from ..probe import check_images, predict
+from ..targets import Targets, fixed
+from .forward import check_maps, linked, ranks
 
 SHARES = {"soft": None, "top15": 0.15, "top50": 0.5}
 

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
-from ..probe import check_images
-from ..targets import Targets
-from .forward import ask, check_maps, fixed, linked, predict, ranks
+from ..baselines import blurred
+from ..probe import check_images, predict
+from ..targets import Targets, fixed
+from .forward import ask, check_maps, linked, ranks
 from .imputation import impute
 
 
@@ -28,14 +28,6 @@ def auc(curve: Tensor, at: Tensor | None = None) -> Tensor:
     """
     at = torch.linspace(0, 1, curve.shape[-1], device=curve.device, dtype=curve.dtype) if at is None else at
     return torch.trapezoid(curve, at, dim=-1)
-
-
-def blurred(images: Tensor) -> Tensor:
-    """Gaussian blur, 11 x 11 pixels, sigma 5, borders reflected: images without their detail."""
-    if min(images.shape[-2:]) < 6:
-        raise ValueError(f"images are {tuple(images.shape[-2:])} pixels; accepted for the blur: 6 x 6 or more")
-    with torch.autocast(images.device.type, enabled=False):
-        return gaussian_blur(images, [11, 11], [5.0, 5.0])
 
 
 def deletion_insertion(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None, *, steps: int = 28,

@@ -3,31 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from ..layers import unwrap
-from ..probe import evaluating, explain_failure
+from ..probe import predict
 from ..targets import Targets, score
 
 LINKS = ("softmax", "sigmoid", "logit")
-
-
-def predict(model: nn.Module, images: Tensor):
-    """What the network puts out for `images` (already checked): eval mode, no graph; flags are restored."""
-    net = unwrap(model)
-    try:
-        with evaluating(net), torch.inference_mode(False), torch.no_grad():
-            return net(images)
-    except RuntimeError as error:
-        explained = explain_failure(error, net, images)
-        raise explained from (None if explained is error else error)
-
-
-def fixed(output, targets: Targets) -> Targets:
-    """The targets, where None has become the arg max of this output: so that masked images are asked the same question."""
-    if targets is not None:
-        return targets
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        raise ValueError("targets=None with an output that is not (B, classes); accepted then: targets=callable, output -> (B,)")
-    return output.argmax(1)
 
 
 def linked(output, targets: Targets, batch: int, link: str = "softmax") -> Tensor:

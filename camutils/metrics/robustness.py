@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..probe import check_images
-from ..targets import Targets
+from ..probe import check_images, predict
+from ..targets import Targets, fixed
 from .confidence import average_drop, drop_increase
-from .forward import ask, check_maps, fixed, linked, predict
+from .forward import ask, check_maps, linked
 from .similarity import pearson
 
 

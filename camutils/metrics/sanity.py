@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import find_layers, unwrap
-from ..probe import check_images
-from ..targets import Targets
-from .forward import fixed, predict
+from ..probe import check_images, predict
+from ..targets import Targets, fixed
 from .similarity import spearman
 
 
