@@ -5,17 +5,20 @@ Every method has one signature:
     method(model, images, targets=None, layer=None, *, raw=False, **options) -> heat map (B, H, W) in [0, 1]
 
 Where to look: probe (activations, gradients), layers, stages and targets (what is explained), maps (upsample, normalise);
-gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (Integrative CAM), methods (their list);
+gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (Integrative CAM), gig with baselines, paths and
+scales (Integrated Grad-CAM, GIG-CAM, +M), methods (their list);
 models, networks, photos, scenes, examples (what it runs on); figures (how it is shown); datasets (annotated images),
 metrics, statistics, benchmark, tables (how it is measured); places, render, compare, train (how the project is built).
 """
 
+from .baselines import baseline_images, blurred
 from .benchmark import benchmark
 from .biases import bias_contributions, classifier_bias, effective_bias, own_biases
 from .datasets import Images, Sample, folder, group_target, imagenet, linear_head, open_dataset, pooled_features, read_all, voc
 from .examples import examples, pictures
 from .figures import overlay, save_figure, show_maps, use_style
 from .fusion import keep_distinct, layer_weights
+from .gig import gig_cam, gig_cam_m, integrated_grad_cam
 from .gradient import grad_cam, grad_cam_pp, hires_cam, layer_cam
 from .integrative import PRESETS, integrative_cam
 from .layers import default_layer, find_layers
@@ -44,9 +47,11 @@ from .metrics import (
     spearman,
 )
 from .models import class_names, default_device, load_model, probabilities, standardise_inside
+from .paths import Step, guided_path
 from .photos import photo_batch, photograph, to_input
-from .probe import capture, probe, probe_layers
+from .probe import activation, capture, probe, probe_layers
 from .rivals import rival_derivatives
+from .scales import Level, levels, multi_scale
 from .scenes import Scenes, scene
 from .stages import stages
 from .statistics import bootstrap_mean, paired_bootstrap

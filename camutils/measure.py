@@ -13,6 +13,7 @@ from .datasets import Sample
 from .metrics.confidence import average_drop, confidence, drop_increase, increase
 from .metrics.curves import deletion_insertion
 from .metrics.location import box_share, centre_map, energy_game, pointing_game
+from .scales import multi_scale
 
 LOCATION = ("pointing", "energy")
 VARIANTS = {"": "soft", "_top15": "top15", "_top50": "top50"}
@@ -34,14 +35,17 @@ def split_list(text) -> list[str]:
 
 
 def parse_method(text: str, known: dict):
-    """'cluster_cam:n_clusters=5:seed=1' -> the method with these options. Raises ValueError for a name not in `known`."""
+    """'gig_cam:steps=10:seed=1' -> the method with these options; 'grad_cam+M' -> it in `multi_scale`. ValueError if unknown."""
     name, *options = text.split(":")
-    if name not in known:
-        raise ValueError(f"unknown method {name!r}; accepted: {', '.join(known)}, {CENTRE}, with options as name:option=value")
+    base = name.removesuffix("+M")
+    if base not in known:
+        raise ValueError(f"unknown method {name!r}; accepted: {', '.join(known)}, {CENTRE}, with options as name:option=value, "
+                         "and name+M for several scales")
     pairs = [option.partition("=") for option in options]
     if not all(key.strip() and mark for key, mark, _ in pairs):
         raise ValueError(f"method {text!r}; accepted: name:option=value:option=value")
-    return partial(known[name], **{key.strip(): _literal(key.strip(), value.strip()) for key, _, value in pairs})
+    method = partial(multi_scale, known[base]) if base != name else known[name]
+    return partial(method, **{key.strip(): _literal(key.strip(), value.strip()) for key, _, value in pairs})
 
 
 def _literal(key: str, text: str):

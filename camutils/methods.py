@@ -1,5 +1,6 @@
 """The list of methods, in reading order: what the runner, the comparison and the tests go through."""
 
+from .gig import gig_cam, gig_cam_m, integrated_grad_cam
 from .gradient import grad_cam, grad_cam_pp, hires_cam, layer_cam
 from .integrative import integrative_cam
 
@@ -9,4 +10,7 @@ METHODS = {
     "layer_cam": layer_cam,
     "hires_cam": hires_cam,
     "integrative_cam": integrative_cam,
+    "integrated_grad_cam": integrated_grad_cam,
+    "gig_cam": gig_cam,
+    "gig_cam_m": gig_cam_m,
 }
