@@ -1,10 +1,12 @@
-# make figures   execute every notebook, regenerate every figure      (PRESET=photos: on photographs)
+# make figures   execute every notebook, regenerate every figure      (PRESET=photos: on photographs;
+#                PRESET=voc2012 or ilsvrc2012 ASSETS=DATA: the published tables on the full data sets)
 # make test      unit tests, parity, notebook contract, nbval
 # make lab       JupyterLab on notebooks/
 # make train     train both scene networks anew
 # make results   measure everything that the notebooks read, in build/results, and copy it to data/results (long; resumable)
 PYTHON ?= python3
 PRESET ?= scenes
+ASSETS ?= $(CAMUTILS_ASSETS)
 BIN := .venv/bin
 
 .PHONY: figures test lab train lint results clean
@@ -16,7 +18,7 @@ BIN := .venv/bin
 	touch $@
 
 figures: .venv/.installed
-	$(BIN)/python -m camutils render --preset $(PRESET)
+	CAMUTILS_ASSETS=$(ASSETS) $(BIN)/python -m camutils render --preset $(PRESET)
 
 test: .venv/.installed
 	$(BIN)/python -m ruff check camutils tests
@@ -36,7 +38,6 @@ clean:
 	rm -rf .venv build
 
 # Measurements that the notebooks read. ASSETS: a folder that holds ILSVRC/ and VOCdevkit/; without it only the scenes are measured.
-ASSETS ?= $(CAMUTILS_ASSETS)
 BENCH := $(BIN)/python -m camutils benchmark
 FAMILY := grad_cam,grad_cam_pp,layer_cam,hires_cam
 FAMILY_AT = $(FAMILY),grad_cam:layer=$(1),grad_cam_pp:layer=$(1),layer_cam:layer=$(1),hires_cam:layer=$(1)

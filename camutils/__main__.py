@@ -23,7 +23,7 @@ def _value(text: str):
 
 @app.command()
 def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
-           preset: Annotated[str, typer.Option(help="What they run on: scenes, or photos.")] = "scenes",
+           preset: Annotated[str, typer.Option(help="What they run on: scenes, photos, voc2012 or ilsvrc2012.")] = "scenes",
            parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, may be repeated.")] = None):
     """Execute notebooks with papermill and regenerate their figures."""
     from .render import render as run

@@ -2,6 +2,7 @@
 
     render()                       every notebook on the embedded scenes -> notebooks/, figures/
     render(preset="photos")        on photographs                        -> build/photos/, figures/photos/
+    render(preset="voc2012")       published tables on the full data set -> build/voc2012/, figures/voc2012/  (or ilsvrc2012)
     render(parameters={...})       with parameters of your own           -> build/custom/
 Two renders of the same notebook are byte-identical: what papermill and the kernel add (times, versions) is taken out.
 """
@@ -22,6 +23,8 @@ from .places import BUILD, NOTEBOOKS, ROOT
 PRESETS = {  # name -> parameters; a notebook that does not know all of them is left out and named
     "scenes": {},
     "photos": {"data": "photos", "network": "mobilenet_v2"},
+    "voc2012": {"protocol": "voc2012", "table_network": "resnet50", "root": ""},  # root: the folder that CAMUTILS_ASSETS names
+    "ilsvrc2012": {"protocol": "ilsvrc2012", "table_network": "resnet50", "root": "ILSVRC"},
 }
 
 
@@ -43,6 +46,21 @@ def find_notebooks(names=None) -> list[Path]:
 def parameters_of(notebook: Path) -> list[str]:
     """Names in the notebook's cell tagged `parameters`."""
     return list(papermill.inspect_notebook(str(notebook)))
+
+
+def preset_values(preset: str) -> dict:
+    """Parameters of a preset, with the folder of its data set, which has to be there. ValueError, FileNotFoundError."""
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; accepted: {', '.join(PRESETS)}")
+    values = dict(PRESETS[preset])
+    if "root" in values:
+        assets = os.environ.get("CAMUTILS_ASSETS", "")
+        values["root"] = str(Path(assets).absolute() / values["root"])
+        if not assets or not Path(values["root"]).is_dir():
+            place = values["root"] if assets else "a folder of yours"
+            raise FileNotFoundError(f"preset {preset} needs the data set, in {place}; name the folder "
+                                    " that holds VOCdevkit/ or ILSVRC/ in CAMUTILS_ASSETS (make: ASSETS=...)")
+    return values
 
 
 def clean(path: Path) -> nbformat.NotebookNode:
@@ -82,20 +100,18 @@ def render(names=None, preset: str = "scenes", parameters: dict | None = None) -
     """Execute notebooks in order with papermill and return those that ran; a bar names the notebook and counts its cells.
 
     names: see `find_notebooks`; preset: a name of PRESETS; parameters: name -> value, over the preset's.
-    Raises ValueError for an unknown notebook, preset or parameter name, FileNotFoundError where weights are missing, both
+    Raises ValueError for an unknown notebook, preset or parameter name, FileNotFoundError where weights or data are missing, both
     before anything runs; papermill's PapermillExecutionError where a cell fails (notebook and figures then stay as they were).
     """
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; accepted: {', '.join(PRESETS)}")
     own, chosen = dict(parameters or {}), find_notebooks(names)
-    values = {**PRESETS[preset], **own}
+    values = {**preset_values(preset), **own}
     for notebook in chosen:
         unknown = sorted(set(own) - set(parameters_of(notebook)))
         if unknown:
             known = ", ".join(parameters_of(notebook))
             raise ValueError(f"{notebook.stem} has no parameter {', '.join(unknown)}; accepted: {known}")
-    if "network" in values:
-        load_model(str(values["network"]), "cpu")
+    for name in {"network", "table_network"} & set(values):
+        load_model(str(values[name]), "cpu")
     if own:
         notebooks = figures = BUILD / "custom"
     elif preset == "scenes":

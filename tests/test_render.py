@@ -71,7 +71,7 @@ def test_misspelt_names_are_refused_before_anything_runs(house):
         render.render(parameters={"valeu": 3})
     with pytest.raises(ValueError, match="unknown notebook '91'; accepted: 90_small"):
         render.render(["91"])
-    with pytest.raises(ValueError, match="unknown preset 'photo'; accepted: scenes, photos"):
+    with pytest.raises(ValueError, match="unknown preset 'photo'; accepted: scenes, photos, voc2012, ilsvrc2012"):
         render.render(preset="photo")
 
 
@@ -79,6 +79,18 @@ def test_a_notebook_without_the_presets_parameters_is_left_out(house, monkeypatc
     monkeypatch.setitem(render.PRESETS, "photos", {"data": "photos"})
     assert render.render(preset="photos") == []
     assert "90_small: left out, it has no parameter data" in capsys.readouterr().out
+
+
+def test_presets_of_full_data_sets_name_the_folder_that_is_missing(house, monkeypatch, tmp_path):
+    monkeypatch.delenv("CAMUTILS_ASSETS", raising=False)
+    with pytest.raises(FileNotFoundError, match="preset voc2012 needs the data set, in a folder of yours; name the folder"):
+        render.render(preset="voc2012")
+    monkeypatch.setenv("CAMUTILS_ASSETS", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"preset ilsvrc2012 needs the data set, in .*ILSVRC; name the folder"):
+        render.render(preset="ilsvrc2012")
+    (tmp_path / "ILSVRC").mkdir()
+    assert render.preset_values("ilsvrc2012")["root"] == str(tmp_path / "ILSVRC")
+    assert render.preset_values("voc2012")["root"] == str(tmp_path)
 
 
 def test_photos_without_weights_is_one_clear_line(tmp_path):
