@@ -6,14 +6,16 @@ Every method has one signature:
 
 Where to look: probe (activations, gradients), layers, stages and targets (what is explained), maps (upsample, normalise);
 gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (Integrative CAM), gig with baselines, paths and
-scales (Integrated Grad-CAM, GIG-CAM, +M), methods (their list);
-models, networks, photos, scenes, examples (what it runs on); figures (how it is shown); datasets (annotated images),
+scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); methods (their
+list); models, networks, photos, scenes, examples (what it runs on); figures (how it is shown); datasets (annotated images),
 metrics, statistics, benchmark, tables (how it is measured); places, render, compare, train (how the project is built).
 """
 
 from .baselines import baseline_images, blurred
 from .benchmark import benchmark
 from .biases import bias_contributions, classifier_bias, effective_bias, own_biases
+from .cluster_cam import cluster_cam
+from .clusters import group_channels
 from .datasets import Images, Sample, folder, group_target, imagenet, linear_head, open_dataset, pooled_features, read_all, voc
 from .examples import examples, pictures
 from .figures import overlay, save_figure, show_maps, use_style
@@ -21,9 +23,11 @@ from .fusion import keep_distinct, layer_weights
 from .gig import gig_cam, gig_cam_m, integrated_grad_cam
 from .gradient import grad_cam, grad_cam_pp, hires_cam, layer_cam
 from .integrative import PRESETS, integrative_cam
+from .kmeans import elbow, kmeans, normalised_rows
 from .layers import default_layer, find_layers
 from .links import LINKS, alpha, alpha_exact, alpha_from, link_derivatives, rho
 from .maps import finish, normalise, upsample
+from .masks import masked_scores, score_cam
 from .methods import METHODS
 from .metrics import (
     adcc,

@@ -44,7 +44,7 @@ def finish(maps: Tensor, images: Tensor, raw: bool = False) -> Tensor:
 def over_layers(method):
     """Let a method that reads one layer take a list, or "all": N(mean_l N(Up L_l)), one pass per layer.
 
-    `raw=True` then raises ValueError: maps on several grids are no tensor.
+    `raw=True` and `return_parts=True` then raise ValueError: maps on several grids are no tensor.
     """
 
     @wraps(method)
@@ -54,8 +54,9 @@ def over_layers(method):
         names = list(find_layers(model, layer, images))
         if len(names) == 1:
             return method(model, images, targets, names[0], **options)
-        if options.get("raw"):
-            raise ValueError(f"raw=True with {len(names)} layers; accepted: raw maps of one layer at a time")
+        for option, what in (("raw", "raw maps"), ("return_parts", "parts")):
+            if options.get(option):
+                raise ValueError(f"{option}=True with {len(names)} layers; accepted: {what} of one layer at a time")
         return normalise(torch.stack([method(model, images, targets, n, **options) for n in names]).mean(0))
 
     return over

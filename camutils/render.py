@@ -58,7 +58,7 @@ def preset_values(preset: str) -> dict:
         values["root"] = str(Path(assets).absolute() / values["root"])
         if not assets or not Path(values["root"]).is_dir():
             place = values["root"] if assets else "a folder of yours"
-            raise FileNotFoundError(f"preset {preset} needs the data set, in {place}; name the folder "
+            raise FileNotFoundError(f"preset {preset} needs the data set, in {place}; name the folder"
                                     " that holds VOCdevkit/ or ILSVRC/ in CAMUTILS_ASSETS (make: ASSETS=...)")
     return values
 

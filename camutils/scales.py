@@ -3,8 +3,9 @@
 A function of any method: `multi_scale(grad_cam, model, images)` is Grad-CAM+M. Derived in notebooks/22_multi_scale.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from numbers import Real
 from typing import NamedTuple
 
 from torch import Tensor, where
@@ -20,7 +21,7 @@ RATIOS = ("bounded", "plain", "root", "regularised", "gate", "mean")
 
 
 class Level(NamedTuple):
-    """One scale: its factor; A (B,h,w) the method's raw map there; Q (B,H,W) the ratio; F and R (B,H,W) after it."""
+    """One scale: its factor; A (B,h,w) the raw map there; Q (B,H,W) its ratio, unused at the first; F, R (B,H,W) after."""
 
     scale: float
     A: Tensor
@@ -31,11 +32,11 @@ class Level(NamedTuple):
 
 def check_scales(scales, pooling: str, ratio: str | None) -> tuple[float, ...]:
     """The scales as floats; TypeError or ValueError for what is not accepted."""
-    numbers = not isinstance(scales, (str, int, float)) and all(isinstance(s, (int, float)) for s in scales)
-    if not numbers:
+    given = list(scales) if isinstance(scales, Iterable) and not isinstance(scales, str) else [None]
+    if not all(isinstance(s, Real) and not isinstance(s, bool) for s in given):
         raise TypeError(f"scales are {scales!r}; accepted: factors of the image size, such as (1, 1.5, 2)")
-    found = tuple(float(s) for s in scales)
-    if not found or found[0] < 1 or any(low >= high for low, high in pairwise(found)) or found[-1] > 16:
+    found = tuple(map(float, given))
+    if not found or not (1 <= found[0] and found[-1] <= 16 and all(low < high for low, high in pairwise(found))):
         raise ValueError(f"scales {scales!r}; accepted: rising factors from 1 to 16, such as (1, 1.5, 2)")
     if pooling not in POOLINGS:
         raise ValueError(f"pooling {pooling!r}; accepted: {', '.join(POOLINGS)}")
@@ -81,18 +82,18 @@ def levels(method, model, images, targets=None, layer=None, *, scales=SCALES, po
 def _levels(method, model, images, targets, layer, scales, pooling, ratio, options) -> Iterator[Level]:
     if targets is None:  # the class of the image itself, at every scale
         targets = fixed(predict(model, images), None)
-    size, F, R, before = images.shape[-2:], None, None, None
+    size, F, R, grid = images.shape[-2:], None, None, None
     for scale in scales:
         A = method(model, enlarge(images, scale), targets, layer, raw=True, **options)
-        if pooling == "released" and before is not None:
-            full = upsample(A, size)
-            Q = ratio_of(full, coarse(full), ratio)
+        full = upsample(A, size)
+        fine = full if pooling == "released" else A
+        if pooling == "previous" and grid is not None:
+            P = upsample(adaptive_avg_pool2d(A, grid), A.shape[-2:])
         else:
-            small = adaptive_avg_pool2d(A, before.shape[-2:]) if pooling == "previous" and before is not None else None
-            P = coarse(A) if small is None else upsample(small, A.shape[-2:])
-            Q = upsample(ratio_of(A, P, ratio), size)
-        F = upsample(A, size) if F is None or ratio == "mean" else Q * F
-        R, before = F if R is None else R + F, A
+            P = coarse(fine)
+        Q = upsample(ratio_of(fine, P, ratio), size)
+        F = full if F is None or ratio == "mean" else Q * F
+        R, grid = F if R is None else R + F, A.shape[-2:]
         yield Level(scale, A, Q, F, R)
 
 
@@ -100,7 +101,7 @@ def multi_scale(method, model, images, targets=None, layer=None, *, raw=False, s
                 **options):
     """Refine a method's map by its maps of enlarged images: any method +M (KSII TIIS 19(4), 1122-1139, 2025).
 
-        F = R = Up L(1);   for s in scales:  A = L(s),  P = Up(AvgPool2x2 A),  Q = A / P,  F <- Up Q * F,  R <- R + F;   N(R)
+        F = R = Up L(1);   for s > 1:  A = L(s),  P = Up(AvgPool2x2 A),  Q = A / P,  F <- Up Q * F,  R <- R + F;   N(R)
 
     L(s) is the method's raw map of the image enlarged s times; F, R at the image's size. images (B, 3, H, W) -> heat map
     (B, H, W) in [0, 1]; raw=True: R. method: a function with the common signature; options go to it. scales: rising factors,
