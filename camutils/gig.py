@@ -64,9 +64,9 @@ def gig_cam(model, images, targets=None, layer=None, *, raw=False, steps=30, fra
     images (B, 3, H, W) -> heat map (B, H, W) in [0, 1], from `steps` = T forward passes, each with the head's gradient (and one
     forward pass if targets is None). fraction, max_dist, order, seed: how the pixels are chosen (`paths.guided_path`);
     max_dist=0 is Integrated Grad-CAM. baseline: "black", "mean", "blur", or a tensor. accumulate: "uniform" counts every step
-    once, "released" as often as its map was asked for pixels, as the authors' code does (the last step counts once). The ReLU is
-    taken on the layer's grid, as Grad-CAM's. Raises ValueError, TypeError as `probe_layers`, and for values of options that are not accepted.
-    Derived in notebooks/20_gig_cam.
+    once, "released" as often as its map was asked for pixels, as the authors' code does (the last step counts once). The ReLU
+    is taken on the layer's grid, as Grad-CAM's. Raises ValueError, TypeError as `probe_layers`, and for values of options that
+    are not accepted. Derived in notebooks/20_gig_cam.
     """
     check_path(steps, fraction, max_dist, order, seed)
     if accumulate not in ACCUMULATE:
