@@ -55,10 +55,9 @@ RULES := product sum gradient activation uniform contribution last
 FUSIONS := $(foreach w,alpha gradient pixel pixel_positive,$(foreach l,$(RULES),$(ICAM):channel_weight=$(w):layer_weight=$(l)))
 GIG := gig_cam
 LINE := integrated_grad_cam:steps=30
-FREE := $(foreach o,lowest highest random,$(GIG):max_dist=1.0:order=$(o))
-STEER := $(LINE) $(GIG) $(GIG):max_dist=0.2 $(GIG):max_dist=1.0 $(GIG):order=highest $(GIG):order=random $(wordlist 2,3,$(FREE)) \
-  $(GIG):baseline=mean $(GIG):baseline=blur $(GIG):steps=10
-PATHS := $(STEER) $(GIG):max_dist=0.1 $(foreach f,0.1 0.5 1.0,$(GIG):fraction=$(f)) $(LINE):baseline=mean $(LINE):baseline=blur \
+FREE := $(foreach o,highest random,$(GIG):max_dist=1.0:order=$(o))
+PATHS := $(LINE) $(GIG) $(GIG):max_dist=0.2 $(GIG):max_dist=1.0 $(GIG):order=highest $(GIG):order=random $(FREE) \
+  $(GIG):baseline=mean $(GIG):baseline=blur $(GIG):steps=10 $(GIG):max_dist=0.1 $(foreach f,0.1 0.5 1.0,$(GIG):fraction=$(f)) $(LINE):baseline=mean $(LINE):baseline=blur \
   $(GIG):steps=5 $(GIG):steps=100 $(GIG):accumulate=released
 M := grad_cam+M
 RATIOS := grad_cam $(M) $(foreach r,plain root regularised gate mean,$(M):ratio=$(r)) $(M):pooling=released $(M):pooling=previous \
@@ -67,7 +66,23 @@ S2 := 1,1.4464285714285714
 S3 := $(S2),1.8928571428571428
 S5 := $(S3),2.3392857142857144,2.7857142857142856
 SCALES := $(RATIOS) $(M):scales=[$(S2)] $(M):scales=[$(S3)] $(M):scales=[$(S5)]
-OUT := --out build/results
+C := cluster_cam
+MERGES := $(foreach n,3 5 8 10 20,$(foreach m,cut weighted_cut soft soft_cut base,$(C):n_clusters=$(n):merge=$(m))) \
+  $(C):baseline=blur $(C):baseline=mean $(C):baseline=blur:merge=soft
+COUNTS := $(foreach n,2 3 5 8 10 15 20 30 50 100,$(foreach m,cut soft,$(C):n_clusters=$(n):merge=$(m))) \
+  $(foreach n,5 10 20,$(foreach k,random consecutive,$(foreach m,cut soft,$(C):n_clusters=$(n):clustering=$(k):merge=$(m)))) \
+  $(foreach m,cut soft,$(C):clustering=spectral:merge=$(m) $(C):n_clusters=elbow:merge=$(m)) \
+  $(foreach s,1 2 3 4,$(C):seed=$(s) $(C):seed=$(s):merge=soft)
+blurred = $(foreach n,$(1),$(foreach m,$(2),$(C):n_clusters=$(n):merge=$(m):baseline=$(3)))
+SCORE_BLUR := $(C):n_clusters=5000:merge=soft:baseline=blur
+BLUR := $(call blurred,8 5,soft_cut,blur) $(call blurred,8,soft cut,blur) $(call blurred,8,soft_cut,blur:clustering=spectral) \
+  $(call blurred,8,soft_cut,blur:clustering=random) $(call blurred,elbow,soft_cut,blur) $(SCORE_BLUR) $(call blurred,8,soft_cut,mean)
+BLUR_TUNE := score_cam grad_cam $(call blurred,5 8 9 11,cut soft soft_cut weighted_cut,blur) $(call blurred,8 11,soft soft_cut,mean) \
+  $(call blurred,8 9,soft soft_cut,blur:clustering=spectral) $(call blurred,elbow,soft soft_cut,blur) \
+  $(call blurred,8 9,soft soft_cut,blur:clustering=random) $(SCORE_BLUR) $(call blurred,9 11,cut soft soft_cut,black) \
+  $(call blurred,9,cut soft soft_cut,blur:seed=1) $(call blurred,9,cut soft soft_cut,blur:seed=2)
+BATCH := 8# with an accelerator 32; the numbers agree to rounding
+OUT := --batch $(BATCH) --out build/results
 KEEP := config.json notes.csv results.csv summary.csv
 
 results: .venv/.installed
@@ -83,7 +98,13 @@ results: .venv/.installed
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods gig_cam_m $(OUT)/20m_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods $(call list,$(PATHS)) $(OUT)/21_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods "$(call list,$(RATIOS))" $(OUT)/22_tune_$$net && \
-	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods "$(call list,$(SCALES) integrated_grad_cam+M)" $(OUT)/22_$$net || exit 1; \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods "$(call list,$(SCALES) integrated_grad_cam+M)" $(OUT)/22_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods score_cam,$(C) $(OUT)/30_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 100 --metrics $(LOCATE) --methods $(call list,score_cam $(COUNTS)) $(OUT)/31_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods $(call list,$(MERGES)) $(OUT)/32_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,grad_cam score_cam $(MERGES)) $(OUT)/32_tune_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(call list,$(BLUR)) $(OUT)/32_blur_$$net || exit 1; \
 	done
 ifneq ($(ASSETS),)
 	for net in mobilenet_v2 squeezenet1_1; do \
@@ -92,12 +113,21 @@ ifneq ($(ASSETS),)
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(FAMILY),$(call list,$(FUSIONS)) $(OUT)/13_tune_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(ICAM),$(PAPER) --metrics $(ALL) $(OUT)/10_imagenet_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(ICAM),$(PAPER) --metrics $(LOCATE) $(OUT)/10_voc_$$net && \
-	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods integrated_grad_cam,$(GIG) --metrics $(LOCATE) $(OUT)/20_imagenet_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods integrated_grad_cam,$(GIG) --metrics $(ALL) $(OUT)/20_imagenet_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods integrated_grad_cam,$(GIG) --metrics $(LOCATE) $(OUT)/20_voc_$$net && \
-	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods "gig_cam_m:scales=[$(S3)]" --metrics $(LOCATE) $(OUT)/20m_imagenet_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods "gig_cam_m,gig_cam_m:scales=[$(S3)]" --metrics $(LOCATE) $(OUT)/20m_imagenet_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods gig_cam_m --metrics $(LOCATE) $(OUT)/20m_voc_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(PATHS)) --metrics $(LOCATE) $(OUT)/21_imagenet_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods "$(call list,$(RATIOS))" $(OUT)/22_tune_$$net && \
-	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods "$(call list,$(SCALES))" --metrics $(LOCATE) $(OUT)/22_imagenet_$$net || exit 1; \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods "$(call list,$(SCALES))" --metrics $(LOCATE) $(OUT)/22_imagenet_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods score_cam,$(C) --metrics $(ALL) $(OUT)/30_imagenet_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods score_cam,$(C) --metrics $(LOCATE) $(OUT)/30_voc_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(COUNTS)) --metrics $(LOCATE) $(OUT)/31_imagenet_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(MERGES)) --metrics $(LOCATE) $(OUT)/32_imagenet_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,grad_cam score_cam $(MERGES)) $(OUT)/32_tune_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(BLUR)) --metrics $(ALL) $(OUT)/32_blur_imagenet_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(call list,$(BLUR)) --metrics $(LOCATE) $(OUT)/32_blur_voc_$$net || exit 1; \
 	done
-	$(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model mobilenet_v2 --methods $(call list,$(STEER)) --metrics $(LOCATE) $(OUT)/21_imagenet_mobilenet_v2
 endif
 	for run in build/results/*; do mkdir -p data/results/$${run##*/} && (cd $$run && cp $(KEEP) ../../../data/results/$${run##*/}) || exit 1; done

@@ -53,8 +53,7 @@ def enlarge(images: Tensor, scale: float) -> Tensor:
 
 def coarse(A: Tensor) -> Tensor:
     """Up(AvgPool 2x2 A): means of 2 x 2 cells (what is there of them at an odd border), back on the grid of A (B,h,w)."""
-    kernel = [min(2, n) for n in A.shape[-2:]]
-    return upsample(avg_pool2d(A[:, None], kernel, ceil_mode=True)[:, 0], A.shape[-2:])
+    return upsample(avg_pool2d(A[:, None], 2, ceil_mode=True)[:, 0], A.shape[-2:])
 
 
 def ratio_of(A: Tensor, P: Tensor, ratio: str) -> Tensor:
