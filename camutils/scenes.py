@@ -2,7 +2,8 @@
 
 One to three digits of different classes (scikit-learn's `load_digits`), 24 to 43 px high, stand on a crop of a
 photograph, 96 x 96. Their colour differs in luminance by at least `CONTRAST` from the mean of what they cover.
-Scene `index` of a split is the same on every machine. Splits share neither a digit nor a region of a photograph.
+Scene `index` of a split is the same on every machine, up to one grey level (of 255) in some pixels where the versions of the
+image libraries differ. Splits share neither a digit nor a region of a photograph.
 """
 
 from functools import cache
