@@ -4,7 +4,8 @@
     render(preset="photos")        on photographs                        -> build/photos/, figures/photos/
     render(preset="voc2012")       published tables on the full data set -> build/voc2012/, figures/voc2012/  (or ilsvrc2012)
     render(parameters={...})       with parameters of your own           -> build/custom/
-Two renders of the same notebook are byte-identical: what papermill and the kernel add (times, versions) is taken out.
+Two renders of the same notebook are byte-identical, cells marked NBVAL_IGNORE_OUTPUT (seconds) aside: what papermill and the
+kernel add (times, versions) is taken out.
 """
 
 import os
