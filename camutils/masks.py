@@ -17,7 +17,7 @@ from torch import Tensor, nn, relu
 
 from .layers import unwrap
 from .maps import einsum, finish, normalise, over_layers, upsample
-from .probe import activation, check_images, evaluating, explain_failure
+from .probe import activation, check_images, evaluating, explain_failure, run
 from .targets import Targets, class_indices, score
 
 TRIALS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()  # network -> {(device, dtype, shape): {chunk: [s per image]}}
@@ -67,16 +67,6 @@ def _masked(images: Tensor, maps: Tensor, baseline: Tensor | None) -> Tensor:
     return torch.mul(images, m, out=x) if baseline is None else torch.lerp(baseline, images, m, out=x)
 
 
-def _forward(net: nn.Module, x: Tensor):
-    """What the network puts out, also for one that cannot read channels-last because it calls `view`."""
-    try:
-        return net(x)
-    except RuntimeError as error:
-        if "view size is not compatible" not in str(error):
-            raise
-        return net(x.contiguous())
-
-
 def _check(images: Tensor, targets: Targets, maps: Tensor, chunk) -> None:
     if targets is None:
         raise TypeError("targets are None; accepted here: fixed ones: an int, a list or LongTensor, or a callable output -> (B,)")
@@ -107,7 +97,7 @@ def _scores(model, images: Tensor, targets: Targets, maps: Tensor, live: Tensor,
     def output(rows):
         own = images if B == 1 else images[rows // M]
         start = None if baseline is None else baseline if B == 1 else baseline[rows // M]
-        return _forward(net, _masked(own, grid[rows], start))
+        return run(net, _masked(own, grid[rows], start))
 
     try:
         with evaluating(net), torch.inference_mode(False), torch.no_grad():

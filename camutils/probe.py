@@ -106,12 +106,23 @@ def explain_failure(error: RuntimeError, net: nn.Module, images: Tensor) -> Exce
     return error
 
 
+def run(net: nn.Module, images: Tensor):
+    """What the network puts out, under no_grad; also for one that cannot read channels-last because it calls `view`."""
+    try:
+        return net(images)
+    except RuntimeError as error:
+        if "view size is not compatible" not in str(error):
+            raise
+        torch.set_grad_enabled(False)  # a hook of `capture` may have begun a graph
+        return net(images.contiguous())
+
+
 def predict(model: nn.Module, images: Tensor):
     """What the network puts out for `images` (already checked): eval mode, no graph; flags are restored."""
     net = unwrap(model)
     try:
         with evaluating(net), torch.inference_mode(False), torch.no_grad():
-            return net(images)
+            return run(net, images)
     except RuntimeError as error:
         explained = explain_failure(error, net, images)
         raise explained from (None if explained is error else error)
@@ -138,7 +149,7 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
     try:
         layers = list(find_layers(net, layer, images))
         with capture(model, layers, gradients=True) as A:
-            output = net(images)
+            output = run(net, images)
             _check_maps(A, layers)
             S = score(output, targets, len(images))
             g = torch.autograd.grad(S.sum(), [A[n] for n in layers], allow_unused=True) if S.requires_grad else [None]

@@ -10,6 +10,7 @@ from conftest import Tiny, hooks, seeded
 from torch import nn
 from torch.testing import assert_close
 
+import camutils
 from camutils import capture, grad_cam, probe
 
 HALF = {torch.float16: 2e-3, torch.bfloat16: 2e-2}  # relative error of A; a ReLU at its kink makes that of g larger
@@ -123,3 +124,29 @@ def test_two_threads_with_compiled_models_leave_compilation_on(images):
     for model, A in zip(models, seen, strict=True):
         assert_close(A, probe(model, images, 1, "conv2")[0], rtol=0, atol=0)
     assert torch._dynamo.eval_frame._stance == before
+
+
+class Viewing(nn.Module):
+    """A network that flattens with `view`, which needs contiguous activations."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6 * 256, 5)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().view(len(x), -1))
+
+
+@pytest.mark.parametrize("method", camutils.METHODS)
+def test_network_that_cannot_read_channels_last(method, images):
+    """Pictures go in channels-last where that is faster; a network that calls `view` gets contiguous ones, and the same map."""
+    net, x = seeded(Viewing, 16), images.double()
+    net.double()
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        net(x.contiguous(memory_format=torch.channels_last))
+    flat = seeded(Viewing, 16).double()
+    flat.forward = lambda x: flat.fc(flat.conv(x).relu().reshape(len(x), -1))
+    options = {"scales": (1,)} if method == "gig_cam_m" else {}  # its linear layer fits one size
+    heat = camutils.METHODS[method](net, x, 1, "conv", **options)
+    assert_close(heat, camutils.METHODS[method](flat, x, 1, "conv", **options), rtol=0, atol=1e-6)
+    assert hooks(net) == 0 and all(p.grad is None for p in net.parameters())
