@@ -91,6 +91,22 @@ def passes(model, run, batch):
     return counts
 
 
+def parser_of(doc, rounds=15):
+    """The options that every speed script has."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds, help="repetitions; medians are shown")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    return parser
+
+
+def started(parser):
+    """The options as given, torch's threads and seed set by them."""
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    return options
+
+
 def measure(name, batch, rounds):
     """Rows (contestant, seconds, ratio to forward, ratio to forward + head, forwards, backwards)."""
     model = torchvision.models.get_model(name, weights=None).eval()
@@ -108,14 +124,10 @@ def measure(name, batch, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="repetitions; medians are shown")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser = parser_of(__doc__)
     parser.add_argument("--batch", type=int, default=8, help="images of 224 x 224")
     parser.add_argument("--networks", nargs="+", choices=LAYERS, default=[*LAYERS])
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    options = started(parser)
     print(f"Grad-CAM, {options.batch} images of 224 x 224, {options.threads} threads, medians of {options.rounds} rounds")
     print(f"{'network':14}{'':18}{'seconds':>9}{'/ forward':>11}{'/ forward + head':>18}{'forwards':>10}{'backwards':>11}")
     for name in options.networks:

@@ -7,12 +7,11 @@ unless --whole is given. Interleaved: every contestant runs right after the base
 rounds. Images through the network are counted at the first convolution. Random weights: time does not depend on them.
 """
 
-import argparse
 from statistics import median
 
 import torch
 import torchvision
-from speed import passes, seconds
+from speed import parser_of, passes, seconds, started
 
 from camutils import default_layer
 from camutils.cluster_cam import cluster_cam
@@ -87,15 +86,11 @@ def method(n, rounds, part):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="repetitions; medians are shown")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser = parser_of(__doc__)
     parser.add_argument("--clusters", type=int, default=10, help="n")
     parser.add_argument("--part", type=int, default=128, help="Score-CAM's channels that are run, the rest extrapolated")
     parser.add_argument("--whole", action="store_true", help="run all of Score-CAM")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    options = started(parser)
     print(f"Cluster-CAM, one image of 224 x 224, {options.threads} threads, medians of {options.rounds} rounds")
     print(f"{'network':14}{'':34}{'seconds':>9}{'/ bare forward(s)':>20}{'images':>10}")
     clustering(options.rounds)

@@ -8,13 +8,12 @@ choose, cost the same. Forwards and backwards are counted at the first convoluti
 Random weights: time does not depend on them.
 """
 
-import argparse
 from functools import partial
 from statistics import median
 
 import torch
 import torchvision
-from speed import LAYERS, passes, seconds
+from speed import LAYERS, parser_of, passes, seconds, started
 
 from camutils.gig import gig_cam, integrated_grad_cam
 
@@ -58,15 +57,11 @@ def measure(name, batch, steps, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="repetitions; medians are shown")
+    parser = parser_of(__doc__, 5)
     parser.add_argument("--steps", type=int, default=10, help="T")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--batch", type=int, default=8, help="images of 224 x 224")
     parser.add_argument("--networks", nargs="+", choices=LAYERS, default=[*LAYERS])
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    options = started(parser)
     print(f"GIG-CAM, T = {options.steps}, {options.batch} images of 224 x 224, {options.threads} threads, "
           f"medians of {options.rounds} rounds")
     print(f"{'network':14}{'':22}{'seconds / T':>12}{'/ T bare':>10}{'/ T bare, channels-last':>25}"

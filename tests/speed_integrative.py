@@ -6,13 +6,12 @@ these ratios over rounds. Forwards and backwards are counted at the first convol
 a trace of one image counts one eighth of a pass of eight. Random weights: time does not depend on them.
 """
 
-import argparse
 from functools import partial
 from statistics import median
 
 import torch
 import torchvision
-from speed import passes, seconds
+from speed import parser_of, passes, seconds, started
 
 from camutils.integrative import integrative_cam
 from camutils.stages import stages
@@ -59,14 +58,10 @@ def measure(name, batch, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="repetitions; medians are shown")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser = parser_of(__doc__)
     parser.add_argument("--batch", type=int, default=8, help="images of 224 x 224")
     parser.add_argument("--networks", nargs="+", default=["resnet50", "mobilenet_v2"])
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    options = started(parser)
     print(f"Integrative CAM, {options.batch} images of 224 x 224, {options.threads} threads, medians of {options.rounds} rounds")
     print(f"{'network':14}{'':30}{'seconds':>9}{'/ forward + backward':>22}{'forwards':>10}{'backwards':>11}")
     for name in options.networks:

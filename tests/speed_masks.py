@@ -7,7 +7,6 @@ seconds and of the ratios within a round, by the clock and by the processor's ti
 contestants alike. Random weights: time does not depend on them, but no channel may be flat, hence randomised batch norms.
 """
 
-import argparse
 import os
 import time
 from statistics import median
@@ -18,7 +17,7 @@ import torchcam.methods
 import torchvision
 from conftest import seeded
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from speed import seconds
+from speed import parser_of, seconds, started
 
 from camutils.masks import TRIALS, score_cam
 
@@ -87,13 +86,10 @@ def both_clocks(run):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions; medians are shown")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser = parser_of(__doc__, 3)
     parser.add_argument("--masks", type=int, default=1280, help="channels that are explained, up to 1280")
-    options = parser.parse_args()
+    options = started(parser)
     os.environ["TQDM_DISABLE"] = "1"
-    torch.set_num_threads(options.threads)
     model = Fewer(seeded(lambda: torchvision.models.mobilenet_v2(weights=None), 224), options.masks).eval()
     x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     print(f"Score-CAM, MobileNetV2, {options.masks} masks, {options.threads} threads, medians of {options.rounds} rounds")
