@@ -6,9 +6,10 @@ Every method has one signature:
 
 Where to look: probe (activations, gradients), layers, stages and targets (what is explained), maps (upsample, normalise);
 gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (Integrative CAM), gig with baselines, paths and
-scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); methods (their
-list); models, networks, photos, scenes, examples (what it runs on); figures (how it is shown); datasets (annotated images),
-metrics, statistics, benchmark, tables (how it is measured); places, render, compare, train (how the project is built).
+scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); combining
+(their axes, crossed); methods (their list); models, networks, photos, scenes, examples (what it runs on); figures (how it is
+shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured); places, render, compare,
+train (how the project is built).
 """
 
 from .baselines import baseline_images, blurred
@@ -16,6 +17,7 @@ from .benchmark import benchmark
 from .biases import bias_contributions, classifier_bias, effective_bias, own_biases
 from .cluster_cam import cluster_cam
 from .clusters import group_channels
+from .combining import combined_cam
 from .datasets import Images, Sample, folder, group_target, imagenet, linear_head, open_dataset, pooled_features, read_all, voc
 from .examples import examples, pictures
 from .figures import overlay, save_figure, show_maps, use_style

@@ -19,9 +19,10 @@ LABELS = {
     "grad_cam": "Grad-CAM", "grad_cam_pp": "Grad-CAM++", "layer_cam": "LayerCAM", "hires_cam": "HiResCAM",
     "score_cam": "Score-CAM", "integrated_grad_cam": "Integrated Grad-CAM", "integrative_cam": "Integrative CAM",
     "gig_cam": "GIG-CAM", "gig_cam_m": "GIG-CAM+M", "cluster_cam": "Cluster-CAM", "centre": "image centre",
+    "combined_cam": "Combined CAM",
 }
 _STRONG_FIRST = (0, 1, 2, 3, 6, 8, 4, 9, 5, 7)
-_PALETTE = [*(sns.color_palette("colorblind", 10)[i] for i in _STRONG_FIRST), (0.2, 0.2, 0.2)]
+_PALETTE = [*(sns.color_palette("colorblind", 10)[i] for i in _STRONG_FIRST), (0.2, 0.2, 0.2), (0.45, 0.0, 0.1)]
 COLOURS = dict(zip(LABELS, _PALETTE, strict=True))  # method -> the colour that it has in every figure
 
 

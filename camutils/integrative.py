@@ -72,7 +72,7 @@ def _differentiate(model, images, targets, names, link, mass) -> tuple[Probed, d
     return seen, first, lambda n: alpha(seen.A[n], seen.g[n], seen.S, link)
 
 
-def _weigh(A: Tensor, dY: Tensor, rule: str, alpha_of: Callable[[], Tensor]) -> Tensor:
+def weigh(A: Tensor, dY: Tensor, rule: str, alpha_of: Callable[[], Tensor]) -> Tensor:
     """sum_k w_k A_k before bias and ReLU, (B,h,w): w per channel (alpha, gradient), or dY/dA at every position (pixel)."""
     if rule.startswith("pixel"):
         share = dY * A
@@ -126,7 +126,7 @@ def integrative_cam(model, images, targets=None, layer=None, *, raw=False, link=
     b = _bias(model, images, targets, seen, dict(zip(names, beta.unbind(1), strict=True)), chosen["bias"])
     rule, maps = chosen["channel_weight"], {}
     for n, a in zip(names, A, strict=True):
-        maps[n] = relu(_weigh(a, dY[n], rule, partial(alpha_of, n)) + b(n))
+        maps[n] = relu(weigh(a, dY[n], rule, partial(alpha_of, n)) + b(n))
     kept = torch.ones_like(weights, dtype=torch.bool)
     if chosen["filter_redundant"]:
         shown = torch.stack([normalise(upsample(M, images.shape[-2:])) for M in maps.values()], 1)

@@ -1,6 +1,7 @@
 """The list of methods, in reading order: what the runner, the comparison and the tests go through."""
 
 from .cluster_cam import cluster_cam
+from .combining import combined_cam
 from .gig import gig_cam, gig_cam_m, integrated_grad_cam
 from .gradient import grad_cam, grad_cam_pp, hires_cam, layer_cam
 from .integrative import integrative_cam
@@ -17,4 +18,5 @@ METHODS = {
     "gig_cam_m": gig_cam_m,
     "score_cam": score_cam,
     "cluster_cam": cluster_cam,
+    "combined_cam": combined_cam,
 }

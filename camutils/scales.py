@@ -81,9 +81,15 @@ def levels(method, model, images, targets=None, layer=None, *, scales=SCALES, po
 def _levels(method, model, images, targets, layer, scales, pooling, ratio, options) -> Iterator[Level]:
     if targets is None:  # the class of the image itself, at every scale
         targets = fixed(predict(model, images), None)
-    size, F, R, grid = images.shape[-2:], None, None, None
-    for scale in scales:
-        A = method(model, enlarge(images, scale), targets, layer, raw=True, **options)
+    maps = ((s, method(model, enlarge(images, s), targets, layer, raw=True, **options)) for s in scales)
+    return refine(maps, images.shape[-2:], pooling, ratio)
+
+
+def refine(maps: Iterable[tuple[float, Tensor]], size: tuple[int, int], pooling: str = "grid",
+           ratio: str = "bounded") -> Iterator[Level]:
+    """The fusion itself: (scale, raw map (B,h,w)) smallest first -> `Level`s, F and R at `size` (H, W). As `multi_scale` says."""
+    F, R, grid = None, None, None
+    for scale, A in maps:
         full = upsample(A, size)
         fine = full if pooling == "released" else A
         if pooling == "previous" and grid is not None:
