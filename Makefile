@@ -81,6 +81,11 @@ BLUR_TUNE := score_cam grad_cam $(call blurred,5 8 9 11,cut soft soft_cut weight
   $(call blurred,8 9,soft soft_cut,blur:clustering=spectral) $(call blurred,elbow,soft soft_cut,blur) \
   $(call blurred,8 9,soft soft_cut,blur:clustering=random) $(SCORE_BLUR) $(call blurred,9 11,cut soft soft_cut,black) \
   $(call blurred,9,cut soft soft_cut,blur:seed=1) $(call blurred,9,cut soft soft_cut,blur:seed=2)
+X := combined_cam
+TWO := path=point path=line scales=[1$(comma)1.5]
+CROSS := $(foreach w,gradient alpha pixel pixel_positive,$(foreach l,last contribution,$(foreach c,none shared gradient_cut cut, \
+  $(foreach p,$(TWO),$(X):channel_weight=$(w):layer_weight=$(l):clustering=$(c):$(p))))) \
+  $(foreach c,none cut,$(foreach p,path=point scales=[1$(comma)1.5],$(X):channel_weight=score:layer_weight=last:clustering=$(c):$(p)))
 BATCH := 8# with an accelerator 32; the numbers agree to rounding
 OUT := --batch $(BATCH) --out build/results
 KEEP := config.json notes.csv results.csv summary.csv
@@ -104,7 +109,8 @@ results: .venv/.installed
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods $(call list,$(MERGES)) $(OUT)/32_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,grad_cam score_cam $(MERGES)) $(OUT)/32_tune_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
-	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(call list,$(BLUR)) $(OUT)/32_blur_$$net || exit 1; \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(call list,$(BLUR)) $(OUT)/32_blur_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 75 --metrics $(LOCATE) --split tune --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net || exit 1; \
 	done
 ifneq ($(ASSETS),)
 	for net in mobilenet_v2 squeezenet1_1; do \
@@ -127,7 +133,8 @@ ifneq ($(ASSETS),)
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,grad_cam score_cam $(MERGES)) $(OUT)/32_tune_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(BLUR)) --metrics $(ALL) $(OUT)/32_blur_imagenet_$$net && \
-	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(call list,$(BLUR)) --metrics $(LOCATE) $(OUT)/32_blur_voc_$$net || exit 1; \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(call list,$(BLUR)) --metrics $(LOCATE) $(OUT)/32_blur_voc_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 32 --metrics $(LOCATE) --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net || exit 1; \
 	done
 endif
 	for run in build/results/*; do mkdir -p data/results/$${run##*/} && (cd $$run && cp $(KEEP) ../../../data/results/$${run##*/}) || exit 1; done

@@ -69,16 +69,25 @@ def merge_maps(C: Tensor, p: Tensor, base: Tensor, scissors: Tensor, size: tuple
     return relu(m_base - m_scissors) if merge == "cut" else relu(weight * m_base - (1 - weight) * m_scissors)
 
 
-def _check(n_clusters, clustering, merge, seed, images: Tensor, chunk) -> int:
-    """ValueError or TypeError for options that are not accepted; the number of images per forward pass."""
+def at_once(images: Tensor) -> int:
+    """Images per masked forward pass: 4 of 224 x 224, more if smaller; 64 on an accelerator."""
+    most = (4 if images.device.type == "cpu" else 64) * 224**2
+    return max(1, most // (images.shape[2] * images.shape[3]))
+
+
+def shown_maps(C: Tensor) -> Tensor:
+    """Which of the maps (B,N,h,w) show anything, that is, are not flat: (B,N)."""
+    return normalise(C.flatten(0, 1)).amax((1, 2)).view(C.shape[:2]) > 0
+
+
+def _check(n_clusters, clustering, merge, seed) -> None:
+    """ValueError or TypeError for options that are not accepted."""
     check_grouping(n_clusters, clustering, seed)
     if merge not in MERGES:
         raise ValueError(f"merge {merge!r}; accepted: {', '.join(MERGES)}")
     if n_clusters == 1 and isinstance(clustering, str) and merge in ("cut", "soft_cut"):
         raise ValueError(f"n_clusters 1 with merge {merge!r} leaves nothing, since base and scissors are one cluster; "
                          "accepted: 2 or more, or merge weighted_cut, soft, base")
-    most = (4 if images.device.type == "cpu" else 64) * 224**2
-    return max(1, most // (images.shape[2] * images.shape[3])) if chunk is None else chunk
 
 
 @over_layers
@@ -106,12 +115,13 @@ def cluster_cam(model, images, targets=None, layer=None, *, raw=False, n_cluster
     notebooks/30_cluster_cam.
     """
     images = check_images(images)
-    chunk = _check(n_clusters, clustering, merge, seed, images, chunk)
+    _check(n_clusters, clustering, merge, seed)
+    chunk = at_once(images) if chunk is None else chunk
     x_b = None if isinstance(baseline, str) and baseline == "black" else baseline_images(images, baseline)
     A, targets, _ = activation(model, images, targets, layer)                                    # 1. one forward pass
     labels = group_channels(A, n_clusters, clustering, seed)                                     # 2. channels into clusters
     C = cluster_maps(A, labels)                                                                  # 3. their mean maps
-    shown = normalise(C.flatten(0, 1)).amax((1, 2)).view(C.shape[:2]) > 0
+    shown = shown_maps(C)
     asked = torch.cat([C, torch.zeros_like(C[:, :1])], 1) if return_parts else C                 # a flat map shows x'
     s = masked_scores(model, images, targets, asked, baseline=x_b, chunk=chunk)                  # 4. n masked forward passes
     p, base, scissors = rank_clusters(s[:, : C.shape[1]], shown)

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, relu
 
 from .baselines import blurred
-from .cluster_cam import cluster_cam, cluster_maps, rank_clusters
+from .cluster_cam import at_once, cluster_cam, cluster_maps, rank_clusters, shown_maps
 from .clusters import check_grouping, group_channels
 from .fusion import LAYER_WEIGHTS, layer_weights
 from .integrative import CHANNEL_WEIGHTS, weigh
 from .layers import find_layers
 from .links import alpha
 from .maps import finish, normalise, upsample
+from .masks import masked_scores
 from .paths import check_path, guided_path
 from .probe import Probed, check_images, predict, probe_layers
 from .scales import check_scales, enlarge, refine
@@ -42,8 +43,9 @@ def share(g: Tensor, labels: Tensor) -> Tensor:
     return torch.where((labels < 0)[..., None, None], g, mean.gather(1, own))
 
 
-def clusters_map(C: Tensor, number: Tensor) -> Tensor:
-    """The maps C (B,N,h,w) of the clusters with these numbers (B,); zeros for -1: (B,h,w)."""
+def scissors_by(e: Tensor, C: Tensor) -> Tensor:
+    """The map of the cluster with the least e, (B,h,w), zeros where no cluster shows anything: e (B,N), C (B,N,h,w)."""
+    number = rank_clusters(e, shown_maps(C))[2]
     return C[torch.arange(len(C), device=C.device), number] * (number >= 0)[:, None, None]
 
 
@@ -52,10 +54,13 @@ def gradient_scissors(A: Tensor, g: Tensor, labels: Tensor) -> Tensor:
 
         C_n = mean of A_k over cluster n,    e_n = mean of sum_ij g_kij A_kij over cluster n,    scissors = arg min e
     """
+    return scissors_by(cluster_maps((g * A).sum((2, 3))[..., None, None], labels)[..., 0, 0], cluster_maps(A, labels))
+
+
+def masked_scissors(model, images: Tensor, targets, A: Tensor, labels: Tensor) -> Tensor:
+    """The map of the cluster whose mask on a blurred image has the lowest score, (B,h,w): a forward pass per cluster."""
     C = cluster_maps(A, labels)
-    e = cluster_maps((g * A).sum((2, 3))[..., None, None], labels)[..., 0, 0]
-    shown = normalise(C.flatten(0, 1)).amax((1, 2)).view(C.shape[:2]) > 0
-    return clusters_map(C, rank_clusters(e, shown)[2])
+    return scissors_by(masked_scores(model, images, targets, C, baseline=blurred(images), chunk=at_once(images)), C)
 
 
 def _along(model, images, targets, names, rule, path, steps, labels, seen: Probed | None) -> dict[str, Tensor]:
@@ -93,17 +98,19 @@ def _check(given: dict, steps, n_clusters, seed) -> None:
     check_grouping(n_clusters, "kmeans", seed)
 
 
-def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_weight="gradient", path="point",
-                 layer_weight="last", clustering="none", scales=(1,), ratio=None, steps=5, n_clusters=8, seed=0):
+def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_weight="pixel_positive", path="point",
+                 layer_weight="contribution", clustering="cut", scales=(1, 1.5), ratio=None, steps=5, n_clusters=8, seed=0):
     """Cross the axes of Integrative CAM, GIG-CAM+M and Cluster-CAM freely (arXiv 2412.01354, KSII TIIS 19(4), arXiv 2302.01642).
 
         L = ReLU(N(sum_l lambda_l N(R_l)) - m_scissors),    R_l = refine_s(mean_t ReLU(sum_k w_k A_k at x_t, scale s))
 
-    images (B, 3, H, W) -> heat map (B, H, W) in [0, 1].
+    The defaults are the one combination of a hundred that notebooks/43_combining chose on tuning data: every stage, positive
+    gradients at every position, two scales, less the scissors. images (B, 3, H, W) -> heat map (B, H, W) in [0, 1], by default
+    from a forward and a backward pass at each scale and `n_clusters` forward passes (one more if targets is None).
     channel_weight  gradient, alpha, pixel, pixel_positive (`integrative_cam`), or score: p_n of `n_clusters` clusters behind
                     their masks on a blurred image, no gradient (`cluster_cam`, merge soft)
     path            point: the image itself        line, guided: the mean over `steps` pictures from black (`guided_path`)
-    layer_weight    last: `default_layer` alone        or every stage (`layers`: your list), fused as `fusion.layer_weights`
+    layer_weight    last: `default_layer` alone        or every stage (`layer`: your list), fused as `fusion.layer_weights`
     clustering      none    shared: a channel's gradient is the mean over its cluster
                     cut: less the map of the cluster with the lowest score behind its mask, as `cluster_cam` with merge soft_cut
                     gradient_cut: less the map of the cluster with the least mean of sum_ij g A, without further passes
@@ -118,43 +125,34 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
     every = layer is None and layer_weight != "last"
     names = list(find_layers(model, stages(model, images) if every else layer, images))
     targets = fixed(predict(model, images), targets) if targets is None else targets
-    by_score = channel_weight == "score"
-    ask = partial(cluster_cam, n_clusters=n_clusters, merge="soft", seed=seed, raw=True, return_parts=True)
-
+    by_score, size = channel_weight == "score", images.shape[-2:]
     at_hand = path == "point" and scales[0] == 1 and not by_score
-    needed = len(names) > 1 or clustering in ("shared", "gradient_cut")
-    seen = _look(model, images, targets, names) if at_hand or needed else None
-    labels = {n: group_channels(seen.A[n], n_clusters, seed=seed) for n in names} if clustering == "shared" else None
-    maps, parts = {n: [] for n in names}, None
+    seen = _look(model, images, targets, names) if at_hand or len(names) > 1 or clustering != "none" else None
+    shared = {n: group_channels(seen.A[n], n_clusters, seed=seed) for n in names} if clustering == "shared" else None
+
+    maps = {n: [] for n in names}                                                     # layer -> (scale, raw map), ...
     for s in scales:
         x = enlarge(images, s)
-        for n in names if by_score else ():
-            found = ask(model, x, targets, n, baseline=blurred(x))
-            parts = found if s == 1 else parts
-            maps[n].append((s, found.heat))
-        if not by_score:
-            found = _along(model, x, targets, names, channel_weight, path, steps, labels, seen if s == 1 and at_hand else None)
-            for n in names:
-                maps[n].append((s, found[n]))
-    L = _fuse(maps, seen, layer_weight, images.shape[-2:], ratio)
-    if clustering == "cut":
-        parts = parts or ask(model, images, targets, names[-1], baseline=blurred(images))
-        L = _less(L, clusters_map(parts.maps, parts.scissors), images.shape[-2:])
-    elif clustering == "gradient_cut":
-        labels = group_channels(seen.A[names[-1]], n_clusters, seed=seed)
-        L = _less(L, gradient_scissors(seen.A[names[-1]], seen.g[names[-1]], labels), images.shape[-2:])
+        if by_score:
+            soft = {"n_clusters": n_clusters, "merge": "soft", "baseline": "blur", "seed": seed}
+            found = {n: cluster_cam(model, x, targets, n, raw=True, **soft) for n in names}
+        else:
+            found = _along(model, x, targets, names, channel_weight, path, steps, shared, seen if s == 1 and at_hand else None)
+        for n in names:
+            maps[n].append((s, found[n]))
+    R = {n: m[0][1] if len(m) == 1 else list(refine(m, size, "grid", ratio))[-1].R for n, m in maps.items()}    # scales
+    L = _fuse(R, seen, layer_weight, size)                                                                      # layers
+    if clustering in ("cut", "gradient_cut"):                                                                   # scissors
+        A, g = seen.A[names[-1]], seen.g[names[-1]]
+        labels, masked = group_channels(A, n_clusters, seed=seed), clustering == "cut"
+        C = masked_scissors(model, images, targets, A, labels) if masked else gradient_scissors(A, g, labels)
+        L = relu(normalise(upsample(L, size)) - normalise(upsample(C, size)))
     return finish(L, images, raw)
 
 
-def _fuse(maps: dict[str, list], seen: Probed | None, rule: str, size: tuple[int, int], ratio: str) -> Tensor:
-    """Scales, then layers: layer -> [(scale, raw map), ...] into one map."""
-    R = {n: found[0][1] if len(found) == 1 else list(refine(found, size, "grid", ratio))[-1].R for n, found in maps.items()}
+def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: tuple[int, int]) -> Tensor:
+    """The layers' maps in one: sum_l lambda_l N(Up R_l), (B,H,W); a single one as it is."""
     if len(R) == 1:
         return next(iter(R.values()))
     weights = layer_weights(list(seen.A.values()), list(seen.g.values()), rule)
     return sum(w[:, None, None] * upsample(normalise(M), size) for w, M in zip(weights.unbind(1), R.values(), strict=True))
-
-
-def _less(L: Tensor, scissors: Tensor, size: tuple[int, int]) -> Tensor:
-    """ReLU(N(Up L) - N(Up scissors)), (B,H,W)."""
-    return relu(normalise(upsample(L, size)) - normalise(upsample(scissors, size)))

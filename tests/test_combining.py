@@ -7,6 +7,12 @@ import camutils as cam
 from camutils.combining import gradient_scissors, share
 
 T = [3, 7]
+PLAIN = {"channel_weight": "gradient", "path": "point", "layer_weight": "last", "clustering": "none", "scales": (1,)}
+
+
+def cross(model, images, targets, layer=None, **options):
+    """`combined_cam` with every axis plain but the given ones."""
+    return cam.combined_cam(model, images, targets, layer, **(PLAIN | options))
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +43,15 @@ def same(a, b):
     ({"clustering": "shared", "n_clusters": 500}, "grad_cam", {}),
 ], ids=str)
 def test_one_axis_alone_is_the_method_that_it_comes_from(net, images, layer, options, method, own):
-    same(cam.combined_cam(net, images, T, layer, **options), cam.METHODS[method](net, images, T, layer, **own))
+    same(cross(net, images, T, layer, **options), cam.METHODS[method](net, images, T, layer, **own))
     raw = cam.METHODS[method](net, images, T, layer, raw=True, **own)
-    torch.testing.assert_close(cam.combined_cam(net, images, T, layer, raw=True, **options), raw, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(cross(net, images, T, layer, raw=True, **options), raw, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", ["gradient", "alpha", "pixel", "pixel_positive"])
 @pytest.mark.parametrize("layer_weight", ["contribution", "product", "uniform"])
 def test_every_stage_is_integrative_cam_without_its_bias(net, images, rule, layer_weight):
-    ours = cam.combined_cam(net, images, T, channel_weight=rule, layer_weight=layer_weight)
+    ours = cross(net, images, T, channel_weight=rule, layer_weight=layer_weight)
     same(ours, cam.integrative_cam(net, images, T, channel_weight=rule, layer_weight=layer_weight, bias="none"))
 
 
@@ -53,13 +59,13 @@ def test_every_stage_is_integrative_cam_without_its_bias(net, images, rule, laye
 def test_scales_are_the_fusion_of_that_method(net, images, base, options):
     given = {"steps": 2} if base != "grad_cam" else {}
     for ratio in (None, "mean"):
-        one = cam.combined_cam(net, images, T, scales=(1, 1.5), ratio=ratio, **options)
+        one = cross(net, images, T, scales=(1, 1.5), ratio=ratio, **options)
         same(one, cam.multi_scale(cam.METHODS[base], net, images, T, scales=(1, 1.5), ratio=ratio, **given))
 
 
 def test_scales_come_before_layers(net, images):
     names = ["layer3", "layer4"]
-    ours = cam.combined_cam(net, images, T, names, layer_weight="uniform", scales=(1, 1.5), channel_weight="pixel")
+    ours = cross(net, images, T, names, layer_weight="uniform", scales=(1, 1.5), channel_weight="pixel")
     each = [cam.multi_scale(cam.hires_cam, net, images, T, n, scales=(1, 1.5)) for n in names]
     same(ours, cam.normalise(sum(each) / 2))
 
@@ -91,16 +97,16 @@ def test_scissors_take_the_worst_cluster_away(net, images, clustering):
             worst.append(A[b, labels[b] == owed.index(min(owed))].mean(0))
         worst = torch.stack(worst)
     by_hand = cam.normalise((L - cam.normalise(cam.upsample(worst, (96, 96)))).relu())
-    same(cam.combined_cam(net, images, T, clustering=clustering, n_clusters=6).double(), by_hand)
+    same(cross(net, images, T, clustering=clustering, n_clusters=6).double(), by_hand)
 
 
 def test_everything_at_once_and_the_caller_is_left_alone(net, images):
     state, flag = torch.get_rng_state(), net.training
     options = {"channel_weight": "pixel_positive", "path": "guided", "steps": 2, "layer_weight": "contribution",
                "clustering": "cut", "scales": (1, 1.5)}
-    both = cam.combined_cam(net, images, T, **options)
+    both = cross(net, images, T, **options)
     assert both.shape == (2, 96, 96) and float(both.amin()) == 0 and float(both.amax()) == 1
-    torch.testing.assert_close(cam.combined_cam(net, images[1:], T[1:], **options)[0], both[1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(cross(net, images[1:], T[1:], **options)[0], both[1], rtol=0, atol=1e-6)
     assert torch.equal(state, torch.get_rng_state()) and net.training == flag
     assert all(p.grad is None for p in net.parameters()) and not any(m._forward_hooks for m in net.modules())
 
