@@ -99,14 +99,14 @@ def _check(given: dict, steps, n_clusters, seed) -> None:
 
 
 def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_weight="pixel_positive", path="point",
-                 layer_weight="contribution", clustering="cut", scales=(1, 1.5), ratio=None, steps=5, n_clusters=8, seed=0):
+                 layer_weight="contribution", clustering="cut", scales=(1,), ratio=None, steps=5, n_clusters=8, seed=0):
     """Cross the axes of Integrative CAM, GIG-CAM+M and Cluster-CAM freely (arXiv 2412.01354, KSII TIIS 19(4), arXiv 2302.01642).
 
         L = ReLU(N(sum_l lambda_l N(R_l)) - m_scissors),    R_l = refine_s(mean_t ReLU(sum_k w_k A_k at x_t, scale s))
 
     The defaults are the one combination of a hundred that notebooks/43_combining chose on tuning data: every stage, positive
-    gradients at every position, two scales, less the scissors. images (B, 3, H, W) -> heat map (B, H, W) in [0, 1], by default
-    from a forward and a backward pass at each scale and `n_clusters` forward passes (one more if targets is None).
+    gradients at every position, less the scissors. images (B, 3, H, W) -> heat map (B, H, W) in [0, 1], by default from one
+    forward pass, one backward pass and `n_clusters` forward passes behind masks (one more if targets is None).
     channel_weight  gradient, alpha, pixel, pixel_positive (`integrative_cam`), or score: p_n of `n_clusters` clusters behind
                     their masks on a blurred image, no gradient (`cluster_cam`, merge soft)
     path            point: the image itself        line, guided: the mean over `steps` pictures from black (`guided_path`)
@@ -114,7 +114,7 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
     clustering      none    shared: a channel's gradient is the mean over its cluster
                     cut: less the map of the cluster with the lowest score behind its mask, as `cluster_cam` with merge soft_cut
                     gradient_cut: less the map of the cluster with the least mean of sum_ij g A, without further passes
-    scales, ratio   as `multi_scale`, layer by layer; (1,): one scale
+    scales, ratio   as `multi_scale`, layer by layer; (1,): one scale, all that a network of one input size takes
     raw=True: L before the last N: (B, h, w) for one layer, one scale, no scissors; (B, H, W) for all others.
     Raises ValueError, TypeError as `probe_layers`, and for values of options that are not accepted. Derived in
     notebooks/43_combining.
