@@ -86,6 +86,9 @@ TWO := path=point path=line scales=[1$(comma)1.5]
 CROSS := $(foreach w,gradient alpha pixel pixel_positive,$(foreach l,last contribution,$(foreach c,none shared gradient_cut cut, \
   $(foreach p,$(TWO),$(X):channel_weight=$(w):layer_weight=$(l):clustering=$(c):$(p))))) \
   $(foreach c,none cut,$(foreach p,path=point scales=[1$(comma)1.5],$(X):channel_weight=score:layer_weight=last:clustering=$(c):$(p)))
+AXES := $(foreach o,channel_weight=gradient channel_weight=alpha channel_weight=pixel layer_weight=last \
+  layer_weight=last:channel_weight=gradient clustering=none clustering=shared clustering=gradient_cut scales=[1$(comma)1.5] \
+  scales=[1$(comma)1.5]:clustering=gradient_cut path=line n_clusters=4 n_clusters=16,$(X):$(o))
 BATCH := 8# with an accelerator 32; the numbers agree to rounding
 OUT := --batch $(BATCH) --out build/results
 KEEP := config.json notes.csv results.csv summary.csv
@@ -110,7 +113,9 @@ results: .venv/.installed
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,grad_cam score_cam $(MERGES)) $(OUT)/32_tune_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(call list,$(BLUR)) $(OUT)/32_blur_$$net && \
-	  $(BENCH) --dataset scenes --model $$net --limit 75 --metrics $(LOCATE) --split tune --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net || exit 1; \
+	  $(BENCH) --dataset scenes --model $$net --limit 75 --metrics $(LOCATE) --split tune --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(X) $(OUT)/43_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods "$(call list,$(AXES))" $(OUT)/43_axes_$$net || exit 1; \
 	done
 ifneq ($(ASSETS),)
 	for net in mobilenet_v2 squeezenet1_1; do \
@@ -134,7 +139,10 @@ ifneq ($(ASSETS),)
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(BLUR)) --metrics $(ALL) $(OUT)/32_blur_imagenet_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(call list,$(BLUR)) --metrics $(LOCATE) $(OUT)/32_blur_voc_$$net && \
-	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 32 --metrics $(LOCATE) --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net || exit 1; \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 32 --metrics $(LOCATE) --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --metrics $(ALL) --methods $(X) $(OUT)/43_imagenet_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --metrics $(LOCATE) --methods "$(call list,$(AXES))" $(OUT)/43_axes_imagenet_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --metrics $(LOCATE) --methods $(X) $(OUT)/43_voc_$$net || exit 1; \
 	done
 endif
 	for run in build/results/*; do mkdir -p data/results/$${run##*/} && (cd $$run && cp $(KEEP) ../../../data/results/$${run##*/}) || exit 1; done
