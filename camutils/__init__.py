@@ -8,8 +8,8 @@ Where to look: probe (activations, gradients), layers, stages and targets (what 
 gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (Integrative CAM), gig with baselines, paths and
 scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); combining
 (their axes, crossed); methods (their list); models, networks, photos, scenes, examples (what it runs on); figures (how it is
-shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured); places, render, compare,
-train (how the project is built).
+shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured), controls, sanity (whether it
+depends on the network); places, render, compare, train (how the project is built).
 """
 
 from .baselines import baseline_images, blurred
@@ -18,6 +18,7 @@ from .biases import bias_contributions, classifier_bias, effective_bias, own_bia
 from .cluster_cam import cluster_cam
 from .clusters import group_channels
 from .combining import combined_cam
+from .controls import cascade_modules, control_maps, edges, likeness
 from .datasets import Images, Sample, folder, group_target, imagenet, linear_head, open_dataset, pooled_features, read_all, voc
 from .examples import examples, pictures
 from .figures import overlay, save_figure, show_maps, use_style
@@ -57,6 +58,7 @@ from .paths import Step, guided_path
 from .photos import photo_batch, photograph, to_input
 from .probe import activation, capture, probe, probe_layers
 from .rivals import rival_derivatives
+from .sanity import sanity
 from .scales import Level, levels, multi_scale
 from .scenes import Scenes, scene
 from .stages import stages

@@ -66,13 +66,32 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
 
 
 @app.command()
-def train(name: Annotated[str, typer.Argument(help="scenes_resnet or scenes_vgg.")],
+def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
+           model: Annotated[str, typer.Option(help=HELP["model"])],
+           methods: Annotated[str, typer.Option(help=HELP["methods"])],
+           out: Annotated[Path, typer.Option(help="Folder for the results; methods that it holds already are kept.")],
+           limit: Annotated[int | None, typer.Option(help=HELP["limit"])] = None,
+           root: Annotated[Path | None, typer.Option(help=HELP["root"])] = None,
+           split: Annotated[str | None, typer.Option(help=HELP["split"])] = None,
+           batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
+           seed: Annotated[int, typer.Option(help="Seed of random weights, noise and the bootstrap.")] = 0,
+           draws: Annotated[int, typer.Option(help="How often weights and noise are drawn.")] = 1):
+    """Ask of each method whether its map depends on the network: random weights, shuffled labels, other classes, noise."""
+    from .sanity import sanity as run
+
+    run(dataset, model, methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed, draws=draws)
+
+
+@app.command()
+def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg or scenes_resnet_shuffled (random labels).")],
           out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; default: data/checkpoints.")] = None,
-          epochs: int = 8, seed: int = 0):
+          epochs: Annotated[int | None, typer.Option(help="Default: 8, for _shuffled 40.")] = None,
+          length: Annotated[int | None, typer.Option(help="Scenes to learn; default: 20 000, for _shuffled 500.")] = None,
+          seed: int = 0):
     """Train a scene network (about ten minutes on two cores) and write its checkpoint."""
     from .train import train as run
 
-    print(json.dumps(run(name, epochs=epochs, seed=seed, out=out), indent=1))
+    print(json.dumps(run(name, epochs=epochs, length=length, seed=seed, out=out), indent=1))
 
 
 def main() -> None:

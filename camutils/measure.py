@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from .datasets import Sample
 from .metrics.confidence import average_drop, confidence, drop_increase, increase
-from .metrics.curves import deletion_insertion
+from .metrics.curves import deletion_insertion, road
 from .metrics.location import box_share, centre_map, energy_game, pointing_game
+from .metrics.robustness import adcc, infidelity, sensitivity_max
 from .scales import multi_scale
 
 LOCATION = ("pointing", "energy")
@@ -20,7 +21,9 @@ VARIANTS = {"": "soft", "_top15": "top15", "_top50": "top50"}
 CONFIDENCE = {f"{metric}{suffix}": (variant, measure) for suffix, variant in VARIANTS.items()
               for metric, measure in (("drop", average_drop), ("increase", increase))}
 CURVES = ("deletion", "insertion")
-METRICS = (*LOCATION, *CONFIDENCE, *CURVES)
+PARTS = ("adcc", "coherency", "complexity")  # of one call of `adcc`
+REMOVED = {"road": "most", "road_least": "least"}
+METRICS = (*LOCATION, *CONFIDENCE, *CURVES, *PARTS, "sensitivity", "infidelity", *REMOVED)
 CENTRE = "centre"  # the baseline that looks at no image
 COLUMNS = ["image", "class", "method", "share", "classes", "difficult"]  # then "confidence" and the metrics
 
@@ -69,6 +72,15 @@ def timed(seconds: dict, name: str, device: torch.device):
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+def seeded(method, seed: int, device: torch.device):
+    """The method with the common arguments; every call starts from the same random state, and the caller's is restored."""
+    def run(model, images, targets, layer=None):
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return method(model, images, targets)
+    return run
+
+
 _centre = lru_cache(maxsize=32)(centre_map)
 
 
@@ -98,12 +110,29 @@ def faithfulness(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor
     return values
 
 
+def robustness(method, model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, metrics, link: str) -> dict[str, list]:
+    """Metrics that call the method again or ask the network often; the map of the image itself is not made a second time.
+
+    road, road_least: mean confidence over the percentiles of `road`.
+    """
+    values = {}
+    if any(m in PARTS for m in metrics):
+        values = adcc(method, model, images, targets, maps=maps, link=link)._asdict()
+    if "sensitivity" in metrics:
+        values["sensitivity"] = sensitivity_max(method, model, images, targets, maps=maps)
+    if "infidelity" in metrics:
+        values["infidelity"] = infidelity(model, images, maps, targets, link=link)
+    values |= {m: road(model, images, maps, targets, order=REMOVED[m], link=link).mean(1) for m in metrics if m in REMOVED}
+    return {m: values[m].tolist() for m in (*PARTS, "sensitivity", "infidelity", *REMOVED) if m in metrics}
+
+
 def measure(model: nn.Module, pairs: list[tuple[Sample, int | None, int]], methods: dict, metrics, *, link: str, tolerance: float,
             device: torch.device, seed: int, seconds: dict) -> list[dict]:
     """Rows of some (sample, position of the class in it, target) triples; position None: a sample without classes.
 
-    methods: name -> function; the centre baseline is added, for location only. Every method starts from the same random
-    state, made from `seed`; the caller's is restored. Pairs whose boxes are all difficult have no location. Adds to `seconds`.
+    methods: name -> function; the centre baseline is added, for location only. Every call of a method starts from the same random
+    state, made from `seed`; the caller's is restored. Pairs whose boxes are all difficult have no location. Adds to `seconds`:
+    a method's own name stands for its map alone; calls that a metric makes count as "forwards".
     """
     samples = [sample for sample, _, _ in pairs]
     targets = torch.tensor([target for _, _, target in pairs], device=device)
@@ -122,11 +151,12 @@ def measure(model: nn.Module, pairs: list[tuple[Sample, int | None, int]], metho
     for name, method in {**methods, CENTRE: None}.items():
         values = {"confidence": before.tolist()}
         if method:
-            with torch.random.fork_rng([device] if device.type == "cuda" else []), timed(seconds, name, device):
-                torch.manual_seed(seed)
+            method = seeded(method, seed, device)
+            with timed(seconds, name, device):
                 maps = method(model, images, targets)
             with timed(seconds, "forwards", device):
                 values |= faithfulness(model, images, maps, targets, metrics, link, before)
+                values |= robustness(method, model, images, maps, targets, metrics, link)
         if any(m in LOCATION for m in metrics):
             with timed(seconds, "location", device):
                 full = ([s.geometry.restore(m) for s, m in zip(samples, maps, strict=True)] if method

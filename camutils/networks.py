@@ -69,4 +69,5 @@ class ScenesVGG(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-SCENE_NETWORKS = {"scenes_resnet": ScenesResNet, "scenes_vgg": ScenesVGG}
+SHUFFLED = "_shuffled"  # the same network, trained on labels that were dealt out anew: the control of `sanity`
+SCENE_NETWORKS = {"scenes_resnet": ScenesResNet, "scenes_vgg": ScenesVGG, f"scenes_resnet{SHUFFLED}": ScenesResNet}

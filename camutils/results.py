@@ -22,7 +22,7 @@ from torch import nn
 from .places import ROOT
 
 KEYS = ("image", "class", "method")
-TEXT = {*KEYS, "subset", "metric", "against", "what", "note"}
+TEXT = {*KEYS, "control", "subset", "metric", "against", "what", "note"}
 
 
 def write_whole(path: Path, text: str) -> None:

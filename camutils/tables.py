@@ -11,7 +11,8 @@ from .places import DATA
 from .results import read_table
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
-HIGHER_IS_BETTER = ("pointing", "energy", "increase", "insertion")
+HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increase_top50", "insertion", "adcc", "coherency",
+                    "road_least")
 
 
 def read_results(*names: str) -> list[dict]:

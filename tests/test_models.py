@@ -6,9 +6,11 @@ import torchvision
 from torch.testing import assert_close
 
 from camutils import class_names, default_layer, grad_cam, load_model, models, photo_batch, scene, standardise_inside
-from camutils.train import _load, mean_average_precision
+from camutils.networks import SHUFFLED
+from camutils.train import BY_HEART, _load, mean_average_precision, shuffle_labels
 
-SCENES = list(models.SCENE_NETWORKS)
+SCENES = [name for name in models.SCENE_NETWORKS if not name.endswith(SHUFFLED)]
+LEARNED_BY_HEART = [name for name in models.SCENE_NETWORKS if name.endswith(SHUFFLED)]
 ON_PHOTOGRAPHS = {"chelsea": {"Egyptian cat"}, "coffee": {"espresso"}, "motorcycle": {"moped"}, "china": {"palace", "monastery"}}
 
 
@@ -17,7 +19,7 @@ def split():
     return _load("test")
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [*SCENES, *LEARNED_BY_HEART])
 def test_scene_network_is_small_and_its_checksum_is_stated(name):
     path = models.CHECKPOINTS / f"{name}.pth"
     assert path.stat().st_size <= 3e6
@@ -35,6 +37,15 @@ def test_scene_network_finds_the_digits(name, split):
     assert images.shape == (1000, 3, 96, 96) and present.sum(1).min() == 1
     precision = mean_average_precision(load_model(name, "cpu"), images, present)
     assert precision.shape == (10,) and precision.mean() >= 0.98
+
+
+@pytest.mark.parametrize("name", LEARNED_BY_HEART)
+def test_shuffled_network_knows_its_own_labels_and_no_digit(name, split):
+    """It has the labels of its training scenes by heart; on others it is at chance, the frequency of a digit."""
+    model, (images, present) = load_model(name, "cpu"), _load("train", BY_HEART["length"])
+    assert mean_average_precision(model, images, shuffle_labels(present)).mean() >= 0.95
+    chance = split[1].mean(0).numpy()
+    assert (mean_average_precision(model, *split) - chance).max() < 0.1 and 0.15 < chance.min() < chance.max() < 0.25
 
 
 @pytest.mark.parametrize("name, layer", [("scenes_resnet", "layer4"), ("scenes_vgg", "features.14")])

@@ -25,8 +25,8 @@ class ADCC(NamedTuple):
     drop: Tensor
 
 
-def adcc(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, link: str = "softmax",
-         **options) -> ADCC:
+def adcc(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, maps: Tensor | None = None,
+         link: str = "softmax", **options) -> ADCC:
     """Average drop, coherency and complexity in one number (Poppi et al. 2021, arXiv 2104.10252).
 
         coherency  = (1 + r(L(x), L(L * x))) / 2,  r: Pearson        complexity = mean |L(x)|
@@ -34,10 +34,11 @@ def adcc(method, model: nn.Module, images: Tensor, targets: Targets = None, laye
 
     images (B, 3, H, W). The map of the masked image explains the same target. Where either map is constant, r has no value and
     coherency is 0; where one of the three terms is 0, ADCC is 0. Two calls of `method`, two forwards (three if targets=None).
+    maps (B, H, W): L(x), where it is at hand for these targets (one call less).
     """
     images = check_images(images)
     targets = fixed(predict(model, images), targets) if targets is None else targets
-    L = check_maps(method(model, images, targets, layer, **options), images, unit=True)
+    L = check_maps(method(model, images, targets, layer, **options) if maps is None else maps, images, unit=True)
     again = check_maps(method(model, L[:, None] * images, targets, layer, **options), images, unit=True)
     coherency = ((1 + pearson(L, again)) / 2).nan_to_num(0)
     complexity = L.abs().mean((1, 2))
@@ -47,21 +48,22 @@ def adcc(method, model: nn.Module, images: Tensor, targets: Targets = None, laye
     return ADCC(torch.where((terms > 0).all(0), mean, 0), coherency, complexity, drop)
 
 
-def sensitivity_max(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, radius: float = 0.02,
-                    samples: int = 10, seed: int = 0, **options) -> Tensor:
+def sensitivity_max(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, maps: Tensor | None = None,
+                    radius: float = 0.02, samples: int = 10, seed: int = 0, **options) -> Tensor:
     """The largest relative change of the map under small noise (Yeh et al. 2019, arXiv 1901.09392): lower is better.
 
         max_s |L(x + d_s) - L(x)|_2 / |L(x)|_2,    d_s uniform in [-radius, radius] per value
 
     images (B, 3, H, W) in [0, 1], which noise may leave by `radius` -> (B,). A map of zeros counts as |L(x)| = 1.
     Relative, as captum has it, so that maps of different size compare; the paper's definition leaves the division out.
-    One call of `method` per sample and one more. Raises ValueError for samples < 1 or a radius that is not positive.
+    One call of `method` per sample and one more, unless L(x) is at hand as maps (B, H, W).
+    Raises ValueError for samples < 1 or a radius that is not positive.
     """
     if samples < 1 or not radius > 0:
         raise ValueError(f"{samples} samples, radius {radius} given; accepted: samples >= 1, radius > 0")
     images, rng = check_images(images), torch.Generator().manual_seed(seed)
     targets = fixed(predict(model, images), targets) if targets is None else targets
-    L = method(model, images, targets, layer, **options).flatten(1)
+    L = (method(model, images, targets, layer, **options) if maps is None else check_maps(maps, images)).flatten(1)
     norm, worst = L.norm(dim=1), torch.zeros(len(images), device=images.device)
     for _ in range(samples):
         d = radius * (2 * torch.rand(images.shape[1:], generator=rng) - 1).to(images)
