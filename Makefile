@@ -2,7 +2,7 @@
 #                PRESET=voc2012 or ilsvrc2012 ASSETS=DATA: the published tables on the full data sets)
 # make test      unit tests, parity, notebook contract, nbval
 # make lab       JupyterLab on notebooks/
-# make train     train both scene networks anew
+# make train     train the scene networks anew
 # make results   measure everything that the notebooks read, in build/results, and copy it to data/results (long; resumable)
 PYTHON ?= python3
 PRESET ?= scenes
@@ -30,6 +30,7 @@ lab: .venv/.installed
 train: .venv/.installed
 	$(BIN)/python -m camutils train scenes_resnet
 	$(BIN)/python -m camutils train scenes_vgg
+	$(BIN)/python -m camutils train scenes_resnet_shuffled
 
 lint: .venv/.installed
 	$(BIN)/python -m ruff check camutils tests
@@ -89,6 +90,11 @@ CROSS := $(foreach w,gradient alpha pixel pixel_positive,$(foreach l,last contri
 AXES := $(foreach o,channel_weight=gradient channel_weight=alpha channel_weight=pixel layer_weight=last \
   layer_weight=last:channel_weight=gradient clustering=none clustering=shared clustering=gradient_cut scales=[1$(comma)1.5] \
   scales=[1$(comma)1.5]:clustering=gradient_cut path=line n_clusters=4 n_clusters=16,$(X):$(o))
+TUNED := $(C):n_clusters=8:merge=soft_cut:baseline=blur
+COMPARED = $(FAMILY),$(ICAM),integrated_grad_cam,$(GIG),score_cam,$(C),$(TUNED),$(X),layer_cam:layer=$(1)
+AGAIN := energy,adcc,coherency,complexity,sensitivity,infidelity,road
+SANITY := $(BIN)/python -m camutils sanity
+CHECKED := $(FAMILY),$(ICAM),integrated_grad_cam,$(GIG),gig_cam_m:steps=10:scales=[1,1.5,2],score_cam,$(C),$(X)
 BATCH := 8# with an accelerator 32; the numbers agree to rounding
 OUT := --batch $(BATCH) --out build/results
 KEEP := config.json notes.csv results.csv summary.csv
@@ -96,7 +102,11 @@ KEEP := config.json notes.csv results.csv summary.csv
 results: .venv/.installed
 	$(BENCH) --dataset scenes --model scenes_resnet --methods $(call FAMILY_AT,layer3) --metrics $(ALL) --limit 200 $(OUT)/02_scenes_resnet
 	$(BENCH) --dataset scenes --model scenes_vgg --methods $(call FAMILY_AT,features.9) --metrics $(ALL) --limit 200 $(OUT)/02_scenes_vgg
+	$(BENCH) --dataset scenes --model scenes_resnet --methods $(call COMPARED,layer3) --metrics $(AGAIN) --limit 32 $(OUT)/40_scenes_resnet
+	$(BENCH) --dataset scenes --model scenes_vgg --methods $(call COMPARED,features.9) --metrics $(AGAIN) --limit 32 $(OUT)/40_scenes_vgg
 	for net in scenes_resnet scenes_vgg; do \
+	  $(BENCH) --dataset scenes --model $$net --limit 8 --metrics $(AGAIN) --methods grad_cam,gig_cam_m $(OUT)/40m_$$net && \
+	  $(SANITY) --dataset scenes --model $$net --limit 24 --methods "$(CHECKED)" $(OUT)/42_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(ICAM),$(PAPER) $(OUT)/10_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 100 --metrics $(ALL) --methods $(call list,$(BIASES)) $(OUT)/11_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods $(call list,$(LINKS)) $(OUT)/12_$$net && \

@@ -60,11 +60,14 @@ def difference(rows: list[dict], method: str, against: str, metric: str, seed: i
 
 
 def verdict(rows: list[dict], method: str, against: str, metric: str, seed: int = 0) -> str:
-    """`+` where the paired 95 % interval lies on the better side of 0, `-` on the worse, ` ` where it holds 0."""
+    """`+` where the paired 95 % interval lies on the better side of 0, `-` on the worse, ` ` where it holds 0.
+
+    A difference below 1e-5 is rounding (two names for one map), and is not decided.
+    """
     if method == against:
         return " "
     d = difference(rows, method, against, metric, seed)
-    if d.low <= 0 <= d.high:
+    if d.low <= 0 <= d.high or abs(d.difference) < 1e-5:
         return " "
     return "+" if (d.low > 0) == (metric in HIGHER_IS_BETTER) else "-"
 

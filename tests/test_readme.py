@@ -5,6 +5,7 @@ import re
 import matplotlib
 import pytest
 from PIL import Image
+from readme_table import lines
 
 from camutils import photograph
 from camutils.places import ROOT
@@ -31,3 +32,7 @@ def test_the_commands_exist(command):
 
     names = {c.name or c.callback.__name__ for c in app.registered_commands}
     assert command in names
+
+
+def test_the_comparison_table_is_what_the_stored_results_say():
+    assert "\n".join(lines()) in (ROOT / "README.md").read_text()

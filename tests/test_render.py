@@ -93,6 +93,12 @@ def test_presets_of_full_data_sets_name_the_folder_that_is_missing(house, monkey
     assert render.preset_values("voc2012")["root"] == str(tmp_path)
 
 
+@pytest.mark.parametrize("preset", ["voc2012", "ilsvrc2012"])
+def test_full_data_sets_are_measured_by_the_notebook_of_the_published_tables(preset):
+    wanted = set(render.PRESETS[preset])
+    assert [p.stem for p in render.find_notebooks() if wanted <= set(render.parameters_of(p))] == ["41_paper_tables"]
+
+
 def test_photos_without_weights_is_one_clear_line(tmp_path):
     environment = {**os.environ, "TORCH_HOME": str(tmp_path), "CAMUTILS_CHECKPOINTS": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
     run = subprocess.run([sys.executable, "-m", "camutils", "render", "--preset", "photos"], cwd=ROOT, env=environment,
