@@ -108,11 +108,11 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
     gradients at every position, less the scissors. images (B, 3, H, W) -> heat map (B, H, W) in [0, 1], by default from one
     forward pass, one backward pass and `n_clusters` forward passes behind masks (one more if targets is None).
     channel_weight  gradient, alpha, pixel, pixel_positive (`integrative_cam`), or score: p_n of `n_clusters` clusters behind
-                    their masks on a blurred image, no gradient (`cluster_cam`, merge soft)
+                    their masks on a blurred image (`cluster_cam`, merge soft), no gradient in the weights
     path            point: the image itself        line, guided: the mean over `steps` pictures from black (`guided_path`)
     layer_weight    last: `default_layer` alone        or every stage (`layer`: your list), fused as `fusion.layer_weights`
     clustering      none    shared: a channel's gradient is the mean over its cluster
-                    cut: less the map of the cluster with the lowest score behind its mask, as `cluster_cam` with merge soft_cut
+                    cut: less the map of the cluster with the lowest score behind its mask on a blurred image, as soft_cut
                     gradient_cut: less the map of the cluster with the least mean of sum_ij g A, without further passes
     scales, ratio   as `multi_scale`, layer by layer; (1,): one scale, all that a network of one input size takes
     raw=True: L before the last N: (B, h, w) for one layer, one scale, no scissors; (B, H, W) for all others.
@@ -135,6 +135,7 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
         x = enlarge(images, s)
         if by_score:
             soft = {"n_clusters": n_clusters, "merge": "soft", "baseline": "blur", "seed": seed}
+            x = x.contiguous(memory_format=torch.channels_last)  # as `_look` does, so that scissors meet equal activations
             found = {n: cluster_cam(model, x, targets, n, raw=True, **soft) for n in names}
         else:
             found = _along(model, x, targets, names, channel_weight, path, steps, shared, seen if s == 1 and at_hand else None)
@@ -147,6 +148,7 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
         labels, masked = group_channels(A, n_clusters, seed=seed), clustering == "cut"
         C = masked_scissors(model, images, targets, A, labels) if masked else gradient_scissors(A, g, labels)
         L = relu(normalise(upsample(L, size)) - normalise(upsample(C, size)))
+        L = L * (L.amax((1, 2), keepdim=True) > 16 * torch.finfo(L.dtype).eps)  # equal maps leave nothing, not rounding
     return finish(L, images, raw)
 
 

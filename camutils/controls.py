@@ -12,21 +12,27 @@ from skimage.filters import sobel
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
+from .layers import unwrap
 from .maps import normalise
 from .metrics import cascading_randomisation, spearman
 
 
 def edges(model, images: Tensor, targets=None, layer=None) -> Tensor:
     """Sobel's edges of the grey picture, (B, H, W) in [0, 1]: a map that looks right and knows nothing of the network."""
-    return normalise(torch.stack([torch.from_numpy(sobel(x.mean(0).cpu().double().numpy())) for x in images])).to(images)
+    return normalise(torch.stack([torch.from_numpy(sobel(x.detach().mean(0).cpu().double().numpy())) for x in images])).to(images)
 
 
 def cascade_modules(model: nn.Module) -> list[str]:
     """What is redrawn, head first: the network's children that own parameters; of a `features` + `classifier` their parts."""
-    own = [(n, m) for n, m in model.named_children() if any(True for _ in m.parameters())]
+    own = _owners(unwrap(model))
     if len(own) <= 2:
-        own = [(f"{n}.{k}", c) for n, m in own for k, c in m.named_children() if any(True for _ in c.parameters())] or own
-    return [n for n, _ in own][::-1]
+        own = {name: m for n, child in own.items() for name, m in (_owners(child, f"{n}.") or {n: child}).items()}
+    return list(own)[::-1]
+
+
+def _owners(module: nn.Module, before: str = "") -> dict[str, nn.Module]:
+    """The children that own parameters: name -> module."""
+    return {before + n: m for n, m in module.named_children() if any(True for _ in m.parameters())}
 
 
 def control_maps(method, model: nn.Module, images: Tensor, targets: Tensor, absent: Tensor, *, modules: list[str],
@@ -59,7 +65,7 @@ def control_maps(method, model: nn.Module, images: Tensor, targets: Tensor, abse
 
 
 def likeness(L: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
-    """Rank correlation and SSIM (Wang et al. 2004, IEEE TIP 13(4)) of maps L with maps M, each (B,).
+    """Rank correlation and SSIM (Wang et al. 2004, IEEE TIP 13(4)) of maps L, M (B, H, W) in [0, 1], each (B,).
 
     A constant M counts as correlation 0, a constant L gives NaN for both.
     """

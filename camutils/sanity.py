@@ -22,14 +22,14 @@ from tqdm import tqdm
 
 from .controls import cascade_modules, control_maps, edges, likeness
 from .datasets import Sample, open_dataset
-from .measure import location, parse_method, split_list
+from .measure import CENTRE, location, parse_method, split_list
 from .methods import METHODS
 from .metrics import centre_map
 from .models import default_device, load_model
 from .networks import SCENE_NETWORKS, SHUFFLED
 from .probe import predict
 from .results import as_csv, check_folder, checksum, provenance, read_table, write_whole
-from .statistics import bootstrap_mean, paired_bootstrap
+from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
 EDGES, FLOOR, OTHERS = "edges", "other", 8
 COLUMNS = ["image", "class", "method", "control", "correlation", "ssim", "pointing", "energy"]
@@ -70,15 +70,20 @@ def _method_rows(name: str, method, pairs: list[tuple], batch: int, outputs: int
 
 
 def summarise(rows: list[dict], seed: int = 0) -> list[dict]:
-    """Per method and control: mean correlation, 95 % interval by image, and how far it stands above `other` (paired)."""
+    """Per method and control: mean correlation, 95 % interval by image, and how far it stands above `other` (paired).
+
+    NaN for a method whose untouched maps are all constant.
+    """
     lines, table = [], {}
     for row in rows:
         table.setdefault((row["method"], row["control"]), []).append(row)
     for (method, control), own in table.items():
         images, rho = [r["image"] for r in own], [r["correlation"] for r in own]
-        m = bootstrap_mean(rho, images, seed=seed)
-        d = paired_bootstrap(rho, [r["correlation"] for r in table[method, FLOOR]], images, seed=seed)
-        rest = {c: float(np.nanmean([r[c] for r in own])) for c in ("ssim", "pointing", "energy")}
+        m, d, floor = Interval(*[np.nan] * 3, 0), Comparison(*[np.nan] * 4), [r["correlation"] for r in table[method, FLOOR]]
+        if not np.isnan(rho).all():
+            m, d = bootstrap_mean(rho, images, seed=seed), paired_bootstrap(rho, floor, images, seed=seed)
+        known = {c: [r[c] for r in own if r[c] == r[c]] for c in ("ssim", "pointing", "energy")}
+        rest = {c: float(np.mean(values)) if values else np.nan for c, values in known.items()}
         lines.append({"method": method, "control": control, "mean": m.mean, "low": m.low, "high": m.high,
                       "above": d.difference, "above_low": d.low, "above_high": d.high, **rest})
     return lines
@@ -94,12 +99,14 @@ def sanity(dataset, model, methods, *, out, limit: int | None = None, root=None,
     (None: MODEL_shuffled; without one the control is left out). Finished methods in `out` are kept: run again with other
     methods, it adds theirs. With any other setting it raises ValueError, as for what methods and data sets refuse.
     """
-    data, names, device = open_dataset(dataset, root, split), split_list(methods), torch.device(device or default_device())
+    data, device = open_dataset(dataset, root, split), torch.device(device or default_device())
+    names = [n for n in split_list(methods) if n != CENTRE]  # which is a control
     parsed = {EDGES: edges} | {name: parse_method(name, METHODS) for name in names}
-    if data.kind not in ("scenes", "imagenet") or min(batch, draws) < 1 or (limit is not None and limit < 2):
-        raise ValueError(f"data set {data.kind}, batch {batch}, draws {draws}, limit {limit}; accepted: scenes or imagenet, "
-                         "batch and draws 1 or more, limit 2 or more")
-    network, used = model if isinstance(model, nn.Module) else load_model(model, device), data.names[:limit]
+    if data.kind not in ("scenes", "imagenet") or min(batch, draws, len(names)) < 1 or (limit is not None and limit < 2):
+        raise ValueError(f"data set {data.kind}, methods {names}, batch {batch}, draws {draws}, limit {limit}; accepted: scenes "
+                         "or imagenet, at least one method, batch and draws 1 or more, limit 2 or more")
+    device, used = next(model.parameters()).device if isinstance(model, nn.Module) else device, data.names[:limit]
+    network = model if isinstance(model, nn.Module) else load_model(model, device)
     if shuffled is None and f"{model}{SHUFFLED}" in SCENE_NETWORKS:
         shuffled = load_model(f"{model}{SHUFFLED}", device)
     modules = modules or cascade_modules(network)
@@ -119,7 +126,12 @@ def sanity(dataset, model, methods, *, out, limit: int | None = None, root=None,
     notes = [{"image": s.name, "what": "skipped", "note": s.reason} for s in items if not isinstance(s, Sample)]
     write_whole(out / "notes.csv", as_csv(notes, ["image", "what", "note"]))
     pairs = [(s, p, int(c)) for s in samples for p, c in enumerate(s.classes)]
+    if len({s.name for s, _, _ in pairs}) < 2:
+        raise ValueError(f"{len(samples)} of {len(items)} pictures can be used; accepted: 2 or more, with classes")
     outputs = predict(network, samples[0].image[None].to(device)).shape[1]
+    crowded = [s.name for s in samples if set(range(outputs)) <= {int(c) for c in s.classes}]
+    if crowded:
+        raise ValueError(f"{crowded[0]} holds all {outputs} classes of the network; accepted: pictures that leave one out")
     run = partial(control_maps, model=network, modules=modules, shuffled=shuffled, radii=radii, draws=draws, seed=seed)
     for name in [n for n in parsed if n not in {row["method"] for row in rows}]:
         rows += _method_rows(name, parsed[name], pairs, batch, outputs, 0 if data.kind == "scenes" else 15, device, run)

@@ -51,7 +51,8 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
     """Train one scene network and write its checkpoint; return path, checksum and mAP (train: its first 1000 scenes; tune, test).
 
     What is None: as in USUAL, for NAME_shuffled as in BY_HEART, with labels from `shuffle_labels`.
-    Raises ValueError for a name that is not in SCENE_NETWORKS. The global random state is left as it was.
+    A batch is never larger than `length`. Raises ValueError for a name that is not in SCENE_NETWORKS, and for epochs, batch or
+    length below 1. The global random state is left as it was.
     """
     if name not in SCENE_NETWORKS:
         raise ValueError(f"cannot train {name!r}; accepted: {', '.join(SCENE_NETWORKS)}")
@@ -59,7 +60,10 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
     given = {"epochs": epochs, "batch": batch, "rate": rate, "length": length}
     given = (BY_HEART if shuffled else USUAL) | {k: v for k, v in given.items() if v is not None}
     epochs, batch, rate, length = given.values()
+    if min(epochs, batch, batch if length is None else length) < 1:
+        raise ValueError(f"epochs {epochs}, batch {batch}, length {length}; accepted: 1 or more")
     images, present = _load("train", length)
+    batch = min(batch, len(images))
     present = shuffle_labels(present, seed) if shuffled else present
     splits = {"train": (images[:1000], present[:1000]), "tune": _load("tune")}
     with torch.random.fork_rng(devices=[]):

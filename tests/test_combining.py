@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 import camutils as cam
 from camutils.combining import gradient_scissors, share
@@ -70,6 +71,27 @@ def test_scales_come_before_layers(net, images):
     same(ours, cam.normalise(sum(each) / 2))
 
 
+def test_shared_gradients_are_the_clusters_means(net, images):
+    A, g = cam.probe(net, images, T)
+    labels, shared = cam.group_channels(A, 3), torch.zeros_like(g)
+    for b in range(2):
+        for n in range(3):
+            shared[b, labels[b] == n] = g[b, labels[b] == n].mean(0)
+    by_hand = cam.normalise(cam.upsample((shared * A * (shared > 0)).sum(1), (96, 96)))
+    same(cross(net, images, T, channel_weight="pixel_positive", clustering="shared", n_clusters=3).double(), by_hand)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_scissors_that_take_all_leave_zeros_and_not_rounding(dtype, images):
+    net = cam.load_model("scenes_resnet", "cpu").to(dtype)
+    cut = {"n_clusters": 1, "clustering": "cut"}
+    assert not cross(net, images.to(dtype), T, channel_weight="score", **cut).any()
+    one = nn.Sequential(nn.Conv2d(3, 1, 3), nn.ReLU(), nn.Flatten(), nn.Linear(94 * 94, 8)).to(dtype)
+    one[0].weight.data.fill_(0.1), one[3].weight.data.fill_(0.1)
+    for clustering in ("cut", "gradient_cut"):
+        assert not cross(one, images.to(dtype), T, "1", clustering=clustering).any()
+
+
 def test_share_by_hand():
     g = torch.tensor([1.0, 3.0, 10.0, -4.0]).view(1, 4, 1, 1)
     assert share(g, torch.tensor([[0, 0, 1, -1]])).flatten().tolist() == [2, 2, 10, -4]
@@ -98,6 +120,22 @@ def test_scissors_take_the_worst_cluster_away(net, images, clustering):
         worst = torch.stack(worst)
     by_hand = cam.normalise((L - cam.normalise(cam.upsample(worst, (96, 96)))).relu())
     same(cross(net, images, T, clustering=clustering, n_clusters=6).double(), by_hand)
+
+
+def test_the_default_is_every_stage_with_positive_gradients_less_the_last_stages_scissors(net, images):
+    parts = cam.cluster_cam(net, images, T, n_clusters=8, merge="soft", baseline="blur", return_parts=True)
+    worst = torch.stack([C[i] for C, i in zip(parts.maps, parts.scissors, strict=True)])
+    L = cam.integrative_cam(net, images, T, raw=True, channel_weight="pixel_positive", layer_weight="contribution", bias="none")
+    by_hand = cam.normalise((cam.normalise(L) - cam.normalise(cam.upsample(worst, (96, 96)))).relu())
+    same(cam.combined_cam(net, images, T).double(), by_hand)
+
+
+def test_without_targets_the_class_of_the_image_is_asked_everywhere(net):
+    x = cam.scene("test", 10).image[None].double()  # enlarged or darkened it is another class
+    classes = [int(net(y).argmax()) for y in (x, torch.nn.functional.interpolate(x, scale_factor=1.5, mode="bilinear"), x / 2)]
+    assert classes[0] not in classes[1:]
+    for options in ({"path": "line", "steps": 2}, {"scales": (1, 1.5)}, {"channel_weight": "score", "n_clusters": 3}):
+        same(cross(net, x, None, **options), cross(net, x, classes[0], **options))
 
 
 def test_everything_at_once_and_the_caller_is_left_alone(net, images):

@@ -158,16 +158,44 @@ def test_steps_of_the_cascade_of_the_embedded_networks():
     assert cascade_modules(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())) == ["0"]
 
 
+def test_the_cascade_keeps_a_head_without_parts_and_looks_into_wrappers(tiny):
+    dense = nn.ModuleDict({"features": nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), "classifier": nn.Linear(4, 5)})
+    assert cascade_modules(dense) == ["classifier", "features.0"]
+    assert cascade_modules(nn.DataParallel(tiny)) == cascade_modules(torch.compile(tiny, backend="eager")) == HEAD_FIRST
+
+
+def test_a_given_network_runs_where_it_is_and_the_centre_is_no_method(tmp_path, tiny):
+    lines = sanity(small_set(3), tiny, "centre,grad_cam", out=tmp_path, device="cuda")
+    assert {line["method"] for line in lines} == {EDGES, "grad_cam"}
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["device"] == "cpu"
+
+
+def test_a_method_without_any_map_does_not_stop_the_summary(tmp_path, tiny):
+    nn.init.zeros_(tiny.fc.weight)
+    line = sanity(small_set(3), tiny, "grad_cam", out=tmp_path, device="cpu")[-1]
+    assert line["method"] == "grad_cam" and np.isnan([line[c] for c in ("mean", "low", "above", "above_high", "ssim")]).all()
+    assert len((tmp_path / "summary.csv").read_text().splitlines()) == 1 + 2 * (5 + 1 + 1 + 3 + 3)
+
+
+def test_too_few_pictures_and_one_that_holds_every_class(tmp_path, tiny, monkeypatch):
+    with pytest.raises(ValueError, match="1 of 2 pictures can be used; accepted: 2 or more"):
+        sanity(small_set(2, skip=1), tiny, "grad_cam", out=tmp_path / "few", device="cpu")
+    monkeypatch.setattr(f"{__name__}.CLASSES", [[0], [0, 1, 2, 3, 4], [1]])
+    with pytest.raises(ValueError, match="p1 holds all 5 classes"):
+        sanity(small_set(3), tiny, "grad_cam", out=tmp_path / "all", device="cpu")
+
+
 def test_edges_of_a_step():
     x = torch.zeros(2, 3, 8, 8)
     x[0, :, :, 4:] = 1
-    L = edges(None, x)
+    L = edges(None, x.requires_grad_())
     assert L.shape == (2, 8, 8) and (L[1] == 0).all() and (L[0, 1:-1, 3:5] == 1).all() and (L[0, :, :3] == 0).all()
     assert EDGES not in METHODS
 
 
 @pytest.mark.parametrize("change, says", [
-    (dict(methods="grad_camm"), "unknown method 'grad_camm'"), (dict(draws=0), "draws 0"), (dict(limit=1), "limit 1"),
+    (dict(methods="grad_camm"), "unknown method 'grad_camm'"), (dict(methods="centre"), "at least one method"),
+    (dict(draws=0), "draws 0"), (dict(limit=1), "limit 1"),
     (dict(modules=["fcc"]), "unknown layer 'fcc'")])
 def test_refusals(change, says, tiny, tmp_path):
     with pytest.raises(ValueError, match=says):

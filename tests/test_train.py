@@ -75,3 +75,11 @@ def test_defaults_and_the_command_line(tmp_path, monkeypatch):
 def test_refusals():
     with pytest.raises(ValueError, match=f"cannot train 'lenet'; accepted: {', '.join(SCENE_NETWORKS)}"):
         module.train("lenet")
+    for wrong in ({"epochs": 0}, {"batch": 0}, {"length": 0}, {"length": -1}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} {next(iter(wrong.values()))}.*accepted: 1 or more"):
+            module.train("scenes_resnet", **wrong)
+
+
+def test_fewer_scenes_than_a_batch_are_one_batch(quick, tmp_path):
+    module.train("scenes_resnet_shuffled", epochs=1, length=20, out=tmp_path)
+    assert [len(y) for y in quick] == [20]
