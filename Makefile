@@ -90,7 +90,7 @@ CROSS := $(foreach w,gradient alpha pixel pixel_positive,$(foreach l,last contri
 AXES := $(foreach o,channel_weight=gradient channel_weight=alpha channel_weight=pixel layer_weight=last \
   layer_weight=last:channel_weight=gradient clustering=none clustering=shared clustering=gradient_cut scales=[1$(comma)1.5] \
   scales=[1$(comma)1.5]:clustering=gradient_cut path=line n_clusters=4 n_clusters=16,$(X):$(o))
-TUNED := $(C):n_clusters=8:merge=soft_cut:baseline=blur
+TUNED := $(call blurred,8,soft_cut,blur)
 COMPARED = $(FAMILY),$(ICAM),integrated_grad_cam,$(GIG),score_cam,$(C),$(TUNED),$(X),layer_cam:layer=$(1)
 AGAIN := energy,adcc,coherency,complexity,sensitivity,infidelity,road
 SANITY := $(BIN)/python -m camutils sanity

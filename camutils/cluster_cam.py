@@ -12,7 +12,7 @@ from torch import Tensor, relu
 
 from .baselines import baseline_images
 from .clusters import check_grouping, group_channels
-from .maps import einsum, finish, normalise, over_layers, upsample
+from .maps import einsum, finish, normalise, over_layers, shown_maps, upsample
 from .masks import masked_scores
 from .probe import activation, check_images
 
@@ -73,11 +73,6 @@ def at_once(images: Tensor) -> int:
     """Images per masked forward pass: 4 of 224 x 224, more if smaller; 64 on an accelerator."""
     most = (4 if images.device.type == "cpu" else 64) * 224**2
     return max(1, most // (images.shape[2] * images.shape[3]))
-
-
-def shown_maps(C: Tensor) -> Tensor:
-    """Which of the maps (B,N,h,w) show anything, that is, are not flat: (B,N)."""
-    return normalise(C.flatten(0, 1)).amax((1, 2)).view(C.shape[:2]) > 0
 
 
 def _check(n_clusters, clustering, merge, seed) -> None:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, relu
 
 from .baselines import blurred
-from .cluster_cam import at_once, cluster_cam, cluster_maps, rank_clusters, shown_maps
+from .cluster_cam import at_once, cluster_cam, cluster_maps, rank_clusters
 from .clusters import check_grouping, group_channels
 from .fusion import LAYER_WEIGHTS, layer_weights
 from .integrative import CHANNEL_WEIGHTS, weigh
 from .layers import find_layers
 from .links import alpha
-from .maps import finish, normalise, upsample
+from .maps import finish, normalise, shown_maps, upsample
 from .masks import masked_scores
 from .paths import check_path, guided_path
 from .probe import Probed, check_images, predict, probe_layers
@@ -106,7 +106,7 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
 
     The defaults are the one combination of a hundred that notebooks/43_combining chose on tuning data: every stage, positive
     gradients at every position, less the scissors. images (B, 3, H, W) -> heat map (B, H, W) in [0, 1], by default from one
-    forward pass, one backward pass and `n_clusters` forward passes behind masks (one more if targets is None).
+    forward pass, one backward pass and `n_clusters` forward passes behind masks.
     channel_weight  gradient, alpha, pixel, pixel_positive (`integrative_cam`), or score: p_n of `n_clusters` clusters behind
                     their masks on a blurred image (`cluster_cam`, merge soft), no gradient in the weights
     path            point: the image itself        line, guided: the mean over `steps` pictures from black (`guided_path`)
@@ -124,10 +124,11 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
            n_clusters, seed)
     every = layer is None and layer_weight != "last"
     names = list(find_layers(model, stages(model, images) if every else layer, images))
-    targets = fixed(predict(model, images), targets) if targets is None else targets
     by_score, size = channel_weight == "score", images.shape[-2:]
     at_hand = path == "point" and scales[0] == 1 and not by_score
     seen = _look(model, images, targets, names) if at_hand or len(names) > 1 or clustering != "none" else None
+    if targets is None:  # the class of the images themselves, at every scale and along every path
+        targets = fixed(predict(model, images) if seen is None else seen.output, None)
     shared = {n: group_channels(seen.A[n], n_clusters, seed=seed) for n in names} if clustering == "shared" else None
 
     maps = {n: [] for n in names}                                                     # layer -> (scale, raw map), ...

@@ -33,6 +33,11 @@ def normalise(maps: Tensor) -> Tensor:
     return torch.where(flat, 0, (maps - low) / torch.where(flat, 1, span))
 
 
+def shown_maps(C: Tensor) -> Tensor:
+    """Which of the maps (B,N,h,w) show anything, that is, are not flat: (B,N)."""
+    return normalise(C.flatten(0, 1)).amax((1, 2)).view(C.shape[:2]) > 0
+
+
 def finish(maps: Tensor, images: Tensor, raw: bool = False) -> Tensor:
     """The last step of every method: raw maps as they are, or N(Up L) as float32 (B, H, W) in [0, 1].
 

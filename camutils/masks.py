@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn, relu
 
 from .layers import unwrap
-from .maps import einsum, finish, normalise, over_layers, upsample
+from .maps import einsum, finish, normalise, over_layers, shown_maps, upsample
 from .probe import activation, check_images, evaluating, explain_failure, run
 from .targets import Targets, class_indices, score
 
@@ -157,7 +157,7 @@ def score_cam(model, images, targets=None, layer=None, *, raw=False, chunk=None)
     images (B, 3, H, W) -> heat map (B, H, W) in [0, 1]. Errors: those of `masked_scores`. Derived in notebooks/30_cluster_cam.
     """
     A, targets, _ = activation(model, images, targets, layer)
-    live = normalise(A.flatten(0, 1)).amax((1, 2)).view(A.shape[:2]) > 0
+    live = shown_maps(A)
     s = _scores(model, check_images(images), targets, A, live, None, chunk)
     w = s.masked_fill(~live, -torch.inf).softmax(1).masked_fill(~live, 0)
     return finish(relu(einsum("bk,bkhw->bhw", w.to(A.dtype), A)), images, raw)

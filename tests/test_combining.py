@@ -162,3 +162,12 @@ def test_everything_at_once_and_the_caller_is_left_alone(net, images):
 def test_options_that_are_not_accepted(net, images, options, error, said):
     with pytest.raises(error, match=said):
         cam.combined_cam(net, images, T, **options)
+
+
+@pytest.mark.parametrize("targets", [None, 7])
+def test_the_default_costs_one_pass_and_one_per_cluster(net, targets):
+    passed, x = [], cam.scene("test", 0).image[None].double()
+    hook = net.register_forward_pre_hook(lambda _, given: passed.append(len(given[0])))
+    cam.combined_cam(net, x, targets)
+    hook.remove()
+    assert sum(passed) == 1 + 8
