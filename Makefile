@@ -1,39 +1,75 @@
-# make figures   execute every notebook, regenerate every figure      (PRESET=photos: on photographs;
-#                PRESET=voc2012 or ilsvrc2012 ASSETS=DATA: the published tables on the full data sets)
-# make test      unit tests, parity, notebook contract, nbval
-# make lab       JupyterLab on notebooks/
-# make train     train the scene networks anew
-# make results   measure everything that the notebooks read, in build/results, and copy it to data/results (long; resumable)
+# make figures      execute every notebook, regenerate every figure      (PRESET=photos: on photographs;
+#                   PRESET=voc2012 or ilsvrc2012 ASSETS=DATA: the published tables on the full data sets)
+# make test         unit tests, parity, notebook contract, nbval
+# make lab          JupyterLab on notebooks/
+# make reproduce    render everything as other machines would, compare with what is committed (half an hour)
+# make train        train the scene networks anew
+# make results      measure everything that the notebooks read, in build/results, and copy it to data/results (long; resumable)
+# make lock         renew constraints.txt, the exact versions; make test-lowest: the oldest versions that are accepted
+#
+# VENV=PATH uses an environment that exists, conda's say (VENV=$$CONDA_PREFIX); LOCK= installs the newest versions instead of the
+# exact ones of constraints.txt; PYTHON=python3.12 makes .venv with another Python.
 PYTHON ?= python3
+VENV ?= .venv
+LOCK ?= constraints.txt
 PRESET ?= scenes
 ASSETS ?= $(CAMUTILS_ASSETS)
-BIN := .venv/bin
+BIN := $(VENV)/bin
+READY := $(VENV)/.camutils-installed
+FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" % here; \
+  here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
+  "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test lab train lint results clean
+.PHONY: figures test test-lowest reproduce lab train lint lock results clean
 
-.venv/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	touch $@
+$(READY): pyproject.toml $(LOCK)
+	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import pip' 2> $(VENV)/.error || { echo "$(VENV) is half made: rm -r $(VENV), then make again" >&2; exit 1; }
+	@echo "installing into $(VENV) (some minutes, once)"
+	@$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[book,test]' || \
+	  { echo "not installed; the lines above say why. Without a network nothing can be fetched: call make again with one" >&2; exit 1; }
+	@touch $@
 
-figures: .venv/.installed
+figures: $(READY)
 	CAMUTILS_ASSETS=$(ASSETS) $(BIN)/python -m camutils render --preset $(PRESET)
 
-test: .venv/.installed
+test: $(READY)
 	$(BIN)/python -m ruff check camutils tests
 	$(BIN)/python -m pytest
 
-lab: .venv/.installed
+reproduce: $(READY)
+	$(BIN)/python -m camutils reproduce
+
+lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
-train: .venv/.installed
+train: $(READY)
 	$(BIN)/python -m camutils train scenes_resnet
 	$(BIN)/python -m camutils train scenes_vgg
 	$(BIN)/python -m camutils train scenes_resnet_shuffled
 
-lint: .venv/.installed
+lint: $(READY)
 	$(BIN)/python -m ruff check camutils tests
+
+# uv resolves versions for every system and Python at once; it is a tool of its own folder, no dependency.
+UV := build/tools/bin/uv
+TORCH ?= 2.14.1
+TORCHVISION ?= 0.29.1
+
+$(UV):
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet uv
+
+lock: $(UV)
+	printf 'torch==$(TORCH)\ntorchvision==$(TORCHVISION)\n' > build/pair.txt
+	$(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate \
+	  --constraint build/pair.txt --custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
+
+test-lowest: $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) build/lowest
+	$(UV) pip install --quiet --python build/lowest --resolution lowest-direct --editable '.[book,test]'
+	build/lowest/bin/python -m pytest -p no:nbval --override-ini addopts=-q tests --ignore tests/test_notebooks.py
 
 clean:
 	rm -rf .venv build
@@ -99,7 +135,7 @@ BATCH := 8# with an accelerator 32; the numbers agree to rounding
 OUT := --batch $(BATCH) --out build/results
 KEEP := config.json notes.csv results.csv summary.csv
 
-results: .venv/.installed
+results: $(READY)
 	$(BENCH) --dataset scenes --model scenes_resnet --methods $(call FAMILY_AT,layer3) --metrics $(ALL) --limit 200 $(OUT)/02_scenes_resnet
 	$(BENCH) --dataset scenes --model scenes_vgg --methods $(call FAMILY_AT,features.9) --metrics $(ALL) --limit 200 $(OUT)/02_scenes_vgg
 	$(BENCH) --dataset scenes --model scenes_resnet --methods $(call COMPARED,layer3) --metrics $(AGAIN) --limit 32 $(OUT)/40_scenes_resnet

@@ -12,6 +12,8 @@ shown); datasets (annotated images), metrics, statistics, benchmark, tables (how
 depends on the network); places, render, compare, train (how the project is built).
 """
 
+__version__ = "0.2.0"
+
 from .baselines import baseline_images, blurred
 from .benchmark import benchmark
 from .biases import bias_contributions, classifier_bias, effective_bias, own_biases

@@ -46,6 +46,23 @@ def compare(before: Annotated[Path, typer.Argument(help="Folder with notebooks/ 
 
 
 @app.command()
+def reproduce(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
+              variant: Annotated[list[str] | None, typer.Option(help="Which machine to play; may be repeated.")] = None,
+              store: Annotated[bool, typer.Option(help="Write the table to data/reproduced.csv, with the commit.")] = False,
+              print_environment: Annotated[bool, typer.Option(help="Run nothing: print the variant's variables.")] = False):
+    """Render notebooks as other machines would and compare with what is committed; exit status 1 where anything differs."""
+    from .reproduce import environment
+    from .reproduce import reproduce as run
+
+    if print_environment:
+        for one in variant or []:
+            for key, value in environment(one).items():
+                print(f"{key}={value}")
+        return
+    raise typer.Exit(bool(run(names, variant, store)))
+
+
+@app.command()
 def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
               model: Annotated[str, typer.Option(help=HELP["model"])],
               methods: Annotated[str, typer.Option(help=HELP["methods"])],
@@ -98,7 +115,9 @@ def main() -> None:
     """Run the command line; a mistake in what was asked for is one line on stderr and exit status 1."""
     try:
         app()
-    except (ValueError, TypeError, FileNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        sys.exit(f"camutils: this needs {error.name}, which is not installed; pip install 'camutils[book]' installs it")
+    except (ValueError, TypeError, FileNotFoundError, PermissionError, ImportError) as error:
         sys.exit(f"camutils: {error}")
 
 

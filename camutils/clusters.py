@@ -9,6 +9,7 @@ from operator import index
 import torch
 from torch import Tensor
 
+from .extras import extra
 from .kmeans import elbow, kmeans, normalised_rows
 from .maps import einsum
 
@@ -24,13 +25,12 @@ def content_order(rows: Tensor) -> Tensor:
 
 def _estimate(rows: Tensor, n: int, clustering, seed: int) -> Tensor:
     """Labels (k,) of one image's live rows from scikit-learn; global random state is not touched."""
-    from sklearn.base import clone
-    from sklearn.cluster import SpectralClustering
-
+    clone = extra("sklearn.base", "scikit-learn").clone
     if clustering == "spectral":
         if n == 1:
             return torch.zeros_like(rows[:, 0], dtype=torch.long)
-        clustering = SpectralClustering(n, affinity="nearest_neighbors", n_neighbors=min(10, len(rows)), random_state=seed)
+        spectral = extra("sklearn.cluster", "scikit-learn").SpectralClustering
+        clustering = spectral(n, affinity="nearest_neighbors", n_neighbors=min(10, len(rows)), random_state=seed)
     estimator = clone(clustering, safe=False)
     settings = estimator.get_params() if hasattr(estimator, "get_params") else {}
     unseeded = {k: seed for k, v in settings.items() if k.split("__")[-1] == "random_state" and v is None}

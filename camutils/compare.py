@@ -49,24 +49,31 @@ def compare_notebooks(before: Path, after: Path, tolerance: float = TOLERANCE) -
     return said
 
 
+def compare_figures(before: Path, after: Path, pattern: str = "**/*.png", tolerance: float = TOLERANCE) -> list[str]:
+    """What differs between the pictures of two folders, a line each: missing ones, new ones, those beyond the tolerance."""
+    old = {p.relative_to(before) for p in before.glob(pattern)}
+    new = {p.relative_to(after) for p in after.glob(pattern)}
+    said = [f"{p}: missing now" for p in sorted(old - new)] + [f"{p}: not there before" for p in sorted(new - old)]
+    for p in sorted(old & new):
+        distance = rms((before / p).read_bytes(), (after / p).read_bytes())
+        if distance > tolerance:
+            said.append(f"{p}: differs by {255 * distance:.1f}/255 RMS")
+    return said
+
+
 def compare(before: Path, after: Path, tolerance: float = TOLERANCE) -> list[str]:
     """What differs between two folders that hold `notebooks/` and `figures/`: missing or new files, texts, pictures.
 
     Only what is in `before` is asked for; a picture that is new in `after` is named too. An empty list: the same.
     Raises FileNotFoundError where `before` has neither notebooks nor figures.
     """
-    before, after, said = Path(before), Path(after), []
-    kinds = ("notebooks/*.ipynb", "figures/**/*.png")
-    files = {kind: sorted(p.relative_to(before) for p in before.glob(kind)) for kind in kinds}
-    if not any(files.values()):
+    before, after = Path(before), Path(after)
+    old = {p.name: p for p in before.glob("notebooks/*.ipynb")}
+    new = {p.name: p for p in after.glob("notebooks/*.ipynb")}
+    if not old and not any(before.glob("figures/**/*.png")):
         raise FileNotFoundError(f"no notebooks/*.ipynb and no figures/**/*.png in {before}")
-    for kind in kinds:
-        new = {p.relative_to(after) for p in after.glob(kind)}
-        said += [f"{p}: missing now" for p in files[kind] if p not in new]
-        said += [f"{p}: not there before" for p in sorted(new - set(files[kind]))]
-    for p in files[kinds[0]]:
-        said += compare_notebooks(before / p, after / p, tolerance) if (after / p).exists() else []
-    for p in files[kinds[1]]:
-        distance = rms((before / p).read_bytes(), (after / p).read_bytes()) if (after / p).exists() else 0
-        said += [f"{p}: differs by {255 * distance:.1f}/255 RMS"] if distance > tolerance else []
-    return said
+    said = [f"notebooks/{name}: missing now" for name in sorted(old.keys() - new.keys())]
+    said += [f"notebooks/{name}: not there before" for name in sorted(new.keys() - old.keys())]
+    for name in sorted(old.keys() & new.keys()):
+        said += compare_notebooks(old[name], new[name], tolerance)
+    return said + compare_figures(before / "figures", after / "figures", tolerance=tolerance)

@@ -8,10 +8,9 @@
 """
 
 import torch
-from skimage.filters import sobel
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
+from .extras import extra
 from .layers import unwrap
 from .maps import normalise
 from .metrics import cascading_randomisation, spearman
@@ -19,7 +18,9 @@ from .metrics import cascading_randomisation, spearman
 
 def edges(model, images: Tensor, targets=None, layer=None) -> Tensor:
     """Sobel's edges of the grey picture, (B, H, W) in [0, 1]: a map that looks right and knows nothing of the network."""
-    return normalise(torch.stack([torch.from_numpy(sobel(x.detach().mean(0).cpu().double().numpy())) for x in images])).to(images)
+    sobel = extra("skimage.filters", "scikit-image").sobel
+    grey = [x.detach().mean(0).cpu().double().numpy() for x in images]
+    return normalise(torch.stack([torch.from_numpy(sobel(g)) for g in grey])).to(images)
 
 
 def cascade_modules(model: nn.Module) -> list[str]:
@@ -71,5 +72,6 @@ def likeness(L: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
     """
     empty = L.flatten(1).amax(1) == L.flatten(1).amin(1)
     pairs = zip(L.cpu().numpy(), M.cpu().numpy(), strict=True)
-    ssim = torch.tensor([structural_similarity(a, b, data_range=1.0) for a, b in pairs])
+    similarity = extra("skimage.metrics", "scikit-image").structural_similarity
+    ssim = torch.tensor([similarity(a, b, data_range=1.0) for a, b in pairs])
     return tuple(torch.where(empty.cpu(), torch.nan, v.cpu().nan_to_num(0)) for v in (spearman(L, M), ssim))

@@ -7,11 +7,12 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from .extras import extra
 from .places import figures
 
 HEAT = "inferno"  # perceptually uniform, readable without colour vision
@@ -21,14 +22,15 @@ LABELS = {
     "gig_cam": "GIG-CAM", "gig_cam_m": "GIG-CAM+M", "cluster_cam": "Cluster-CAM", "centre": "image centre",
     "combined_cam": "Combined CAM",
 }
-_STRONG_FIRST = (0, 1, 2, 3, 6, 8, 4, 9, 5, 7)
-_PALETTE = [*(sns.color_palette("colorblind", 10)[i] for i in _STRONG_FIRST), (0.2, 0.2, 0.2), (0.45, 0.0, 0.1)]
-COLOURS = dict(zip(LABELS, _PALETTE, strict=True))  # method -> the colour that it has in every figure
+_PALETTE = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#fbafe4", "#ece133", "#cc78bc", "#56b4e9", "#ca9161", "#949494",
+            "#333333", "#73001a"]  # seaborn's `colorblind`, strong colours first, and two dark ones
+COLOURS = dict(zip(LABELS, map(to_rgb, _PALETTE), strict=True))  # method -> the colour that it has in every figure
 
 
 def use_style() -> None:
     """Set the one style of all figures: white, small sans-serif labels, no grid on pictures."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.9)
+    seaborn = extra("seaborn")
+    seaborn.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.9)
     plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": 100, "axes.titlesize": 11, "axes.spines.top": False,
                          "axes.spines.right": False, "image.cmap": HEAT, "figure.constrained_layout.use": True,
                          "figure.constrained_layout.h_pad": 0.06})
@@ -59,7 +61,7 @@ def picture(axis, pixels, title: str = "", boxes=None, colour: str = "white") ->
     axis.set_title(title)
     axis.set_xticks([])
     axis.set_yticks([])
-    sns.despine(ax=axis, left=True, bottom=True)
+    axis.spines[:].set_visible(False)
     for x0, y0, x1, y1 in [] if boxes is None else np.asarray(boxes).tolist():
         axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, lw=1.2, ec=colour))
 

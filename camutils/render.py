@@ -18,8 +18,9 @@ import papermill
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from tqdm import tqdm
 
+from .compare import rms
 from .models import load_model
-from .places import BUILD, NOTEBOOKS, ROOT
+from .places import BUILD, NOTEBOOKS, ROOT, need_checkout
 
 PRESETS = {  # name -> parameters; a notebook that does not know all of them is left out and named
     "scenes": {},
@@ -27,10 +28,12 @@ PRESETS = {  # name -> parameters; a notebook that does not know all of them is 
     "voc2012": {"protocol": "voc2012", "table_network": "resnet50", "root": ""},  # root: the folder that CAMUTILS_ASSETS names
     "ilsvrc2012": {"protocol": "ilsvrc2012", "table_network": "resnet50", "root": "ILSVRC"},
 }
+SAME = 0.1 / 255  # root mean square below which two pictures are one: other bytes of the same drawing
 
 
 def find_notebooks(names=None) -> list[Path]:
     """Notebooks in the order of their numbers; `names` picks some by stem, number or path. ValueError for an unknown one."""
+    need_checkout("the notebooks are")
     known = sorted(p for p in NOTEBOOKS.glob("*.ipynb"))
     if not names:
         return known
@@ -76,8 +79,21 @@ def clean(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
+def put(source: Path, target: Path) -> None:
+    """Replace `target` by `source` so that a kill at any moment leaves the old file or the new one, never a part of it."""
+    half = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(source, half)
+        os.replace(half, target)
+    finally:
+        half.unlink(missing_ok=True)
+
+
 def execute(notebook: Path, parameters: dict, notebooks: Path, figures: Path) -> None:
-    """Run one notebook; only if all of its cells succeed are `notebooks`/NAME.ipynb and its figures replaced."""
+    """Run one notebook; only if all of its cells succeed are `notebooks`/NAME.ipynb and its figures replaced.
+
+    A picture in a folder below the project's figures that is the same as its namesake there is not written a second time.
+    """
     with tempfile.TemporaryDirectory() as folder:
         result, pictures = Path(folder) / notebook.name, Path(folder) / "figures"
         before = os.environ.get("CAMUTILS_FIGURES")
@@ -89,20 +105,42 @@ def execute(notebook: Path, parameters: dict, notebooks: Path, figures: Path) ->
             os.environ.pop("CAMUTILS_FIGURES")
             os.environ.update({} if before is None else {"CAMUTILS_FIGURES": before})
         finished = clean(result)
-        notebooks.mkdir(parents=True, exist_ok=True)
-        figures.mkdir(parents=True, exist_ok=True)
         nbformat.write(finished, result)
-        shutil.move(result, notebooks / notebook.name)
-        for picture in sorted(pictures.glob("*.png")) if pictures.exists() else []:
-            shutil.move(picture, figures / picture.name)
+        for place in (notebooks, figures):
+            place.mkdir(parents=True, exist_ok=True)
+        for picture in sorted(pictures.glob("*.png")):
+            keep_picture(picture, figures / picture.name)
+        put(result, notebooks / notebook.name)
+
+
+def keep_picture(picture: Path, target: Path) -> None:
+    """Put a new picture in its place, unless its namesake in figures/ shows the same: then no second one stays."""
+    parent = ROOT / "figures" / target.name
+    below = target != parent and target.parent.parent == parent.parent
+    if below and parent.exists() and rms(parent.read_bytes(), picture.read_bytes()) < SAME:
+        target.unlink(missing_ok=True)
+    else:
+        put(picture, target)
+
+
+def check_writable(folder: Path) -> None:
+    """PermissionError in one line where nothing can be written to `folder`, which is made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(f"cannot write to {folder} ({error.strerror}); make it writable, or render a copy of the project"
+                              ) from error
 
 
 def render(names=None, preset: str = "scenes", parameters: dict | None = None) -> list[Path]:
     """Execute notebooks in order with papermill and return those that ran; a bar names the notebook and counts its cells.
 
     names: see `find_notebooks`; preset: a name of PRESETS; parameters: name -> value, over the preset's.
-    Raises ValueError for an unknown notebook, preset or parameter name, FileNotFoundError where weights or data are missing, both
-    before anything runs; papermill's PapermillExecutionError where a cell fails (notebook and figures then stay as they were).
+    Raises ValueError for an unknown notebook, preset or parameter name, FileNotFoundError where weights or data are missing,
+    PermissionError for a folder that cannot be written to, all before anything runs; papermill's PapermillExecutionError where a
+    cell fails (notebook and figures then stay as they were).
     """
     own, chosen = dict(parameters or {}), find_notebooks(names)
     values = {**preset_values(preset), **own}
@@ -119,6 +157,8 @@ def render(names=None, preset: str = "scenes", parameters: dict | None = None) -
         notebooks, figures = NOTEBOOKS, ROOT / "figures"
     else:
         notebooks, figures = BUILD / preset, ROOT / "figures" / preset
+    for folder in (notebooks, figures):
+        check_writable(folder)
     ran = []
     for notebook in tqdm(chosen, desc="notebooks", unit="notebook"):
         missing = sorted(set(values) - set(parameters_of(notebook)))

@@ -7,7 +7,7 @@
 import numpy as np
 
 from .measure import CENTRE
-from .places import DATA
+from .places import DATA, need_checkout
 from .results import read_table
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
@@ -21,6 +21,7 @@ def read_results(*names: str) -> list[dict]:
     A method that several runs hold is taken from the first. Raises FileNotFoundError for a missing run, ValueError for runs on
     other images or classes.
     """
+    need_checkout("measured results are")
     found, pairs = [], None
     for name in names:
         path = DATA / "results" / name / "results.csv"

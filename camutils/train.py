@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from .extras import extra
 from .models import SCENE_MEAN, SCENE_STD, sha256, standardise_inside
 from .networks import SCENE_NETWORKS, SHUFFLED
-from .places import CHECKPOINTS
+from .places import CHECKPOINTS, need_checkout
 from .scenes import Scenes
 
 USUAL = {"epochs": 8, "batch": 64, "rate": 4e-3, "length": None}  # length: scenes of the train split, None: all
@@ -38,6 +38,7 @@ def mean_average_precision(model: torch.nn.Module, images: torch.Tensor, present
     model.eval()
     with torch.inference_mode():
         scores = torch.cat([model(x.float() / 255) for x in images.split(250)])
+    average_precision_score = extra("sklearn.metrics", "scikit-learn").average_precision_score
     return average_precision_score(present.numpy(), scores.numpy(), average=None)
 
 
@@ -62,6 +63,8 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
     epochs, batch, rate, length = given.values()
     if min(epochs, batch, batch if length is None else length) < 1:
         raise ValueError(f"epochs {epochs}, batch {batch}, length {length}; accepted: 1 or more")
+    if out is None:
+        need_checkout("checkpoints are kept")
     images, present = _load("train", length)
     batch = min(batch, len(images))
     present = shuffle_labels(present, seed) if shuffled else present

@@ -6,10 +6,12 @@ from pathlib import Path
 
 os.environ["CAMUTILS_FIGURES"] = tempfile.mkdtemp(prefix="camutils-figures-")  # notebooks under nbval write here
 
+import nbformat
 import pytest
 import torch
 from torch import nn
 
+from camutils import render, reproduce
 from camutils.places import ROOT
 
 
@@ -96,3 +98,30 @@ def assets():
     if not folder.is_dir():
         pytest.skip(f"no {folder.name} folder: set $CAMUTILS_ASSETS, or put it at ../shared/assets")
     return folder
+
+
+SOURCES = {  # cells of a small notebook
+    "parameters": "value: int = 2  # a number",
+    "figure": "import camutils as cam\nfrom matplotlib import pyplot as plt\n"
+              "figure, axis = plt.subplots(figsize=(2, 2))\naxis.plot([0, value])\n"
+              "cam.save_figure(figure, '90_line')\nplt.show()",
+    "print": "print('value', value)",
+    "fail": "assert value < 10",
+}
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A small project with one notebook."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    for name, source in SOURCES.items():
+        tags = {"tags": ["parameters"]} if name == "parameters" else {}
+        book.cells.append(nbformat.v4.new_code_cell(source, id=name, metadata=tags))
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(book, tmp_path / "notebooks" / "90_small.ipynb")
+    monkeypatch.setattr(render, "NOTEBOOKS", tmp_path / "notebooks")
+    for module in (render, reproduce):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+        monkeypatch.setattr(module, "BUILD", tmp_path / "build")
+    return tmp_path

@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from camutils.places import NOTEBOOKS, ROOT
+from camutils.places import NOTEBOOKS, ROOT, figure_path
 from camutils.render import PRESETS, find_notebooks, parameters_of
 
 ALL = find_notebooks()
@@ -80,7 +80,14 @@ def test_figures_carry_the_number_and_exist(path):
     shown = re.findall(r"\]\(\.\./(figures/[^)]+)\)", text(path))
     assert all((ROOT / name).exists() for name in shown), shown
     if set(PRESETS["photos"]) <= set(parameters_of(path)):
-        assert all((ROOT / "figures" / "photos" / f"{name}.png").exists() for name in saved)
+        assert all(figure_path(name, "photos").exists() for name in saved)
+
+
+def test_no_picture_stands_twice():
+    seen = {}
+    for path in sorted((ROOT / "figures").rglob("*.png")):
+        seen.setdefault(path.read_bytes(), []).append(path.relative_to(ROOT).as_posix())
+    assert [names for names in seen.values() if len(names) > 1] == []
 
 
 def test_every_figure_comes_from_a_notebook():

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from importlib.metadata import version
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import camutils
 from camutils.places import ROOT
@@ -21,18 +24,43 @@ CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name -> the index's
 METHODS = [*camutils.METHODS]
 
 
-def test_environment_and_pyproject_agree():
+def requirements():
+    """Name -> lower bound of everything that pyproject.toml asks for, and the same by extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)}
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    return {extra: dict(r.split(">=") for r in listed) for extra, listed in groups.items()}
+
+
+def test_environment_and_pyproject_agree():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    listed = [d for d in environment["dependencies"] if isinstance(d, str)]
     assert environment["channels"] == ["conda-forge"]
-    assert [d for d in environment["dependencies"] if not isinstance(d, str)] == [{"pip": ["-e ."]}]
-    assert f"python{project['requires-python']}" in listed and "pip" in listed
-    packages = [d for d in listed if d != "pip" and not re.match(r"python\b", d)]
-    assert len(packages) == len(set(packages))
-    assert {CONDA_NAMES.get(d, d) for d in packages} == wanted
-    assert not any(re.search(r"[<>=@]", d) for d in wanted)  # torch and torchvision come as whatever pair the index matches
+    *listed, pip = environment["dependencies"]
+    assert pip == {"pip": ["-c constraints.txt", "-e .[book,test]"]}
+    assert listed[:2] == [f"python{tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['requires-python']}", "pip"]
+    packages = [d.split(">=") for d in listed[2:]]
+    assert len(packages) == len({name for name, _ in packages})
+    wanted = {name: bound for group in requirements().values() for name, bound in group.items()}
+    assert {CONDA_NAMES.get(name, name): bound for name, bound in packages} == wanted
+
+
+def test_constraints_hold_one_exact_version_of_everything():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(len(r.specifier) == 1 and str(r.specifier).startswith("==") and not r.extras and not r.url for r in pins)
+    exact = {r.name: str(r.specifier)[2:] for r in pins}
+    assert len(exact) == len(pins) > 100  # one version of each for every Python and system
+    for name, bound in ((name, bound) for group in requirements().values() for name, bound in group.items()):
+        assert Version(exact[name]) >= Version(bound), name
+    assert exact["torch"].startswith("2.14.") and exact["torchvision"].startswith("0.29.")
+
+
+def test_this_environment_is_the_locked_one():
+    """What runs here is what constraints.txt says, else committed outputs need not reproduce; skipped where that was chosen."""
+    exact = dict(re.findall(r"(?m)^([\w.-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text()))
+    here = {name: version(name).split("+")[0] for name in ("torch", "torchvision", "numpy", "pillow", "matplotlib")}
+    other = {name: v for name, v in here.items() if v != exact[name]}
+    if other:
+        pytest.skip(f"not the versions of constraints.txt: {other}")
 
 
 def test_environment_gives_a_reason_on_each_line():
@@ -42,16 +70,15 @@ def test_environment_gives_a_reason_on_each_line():
 
 
 def test_imports_in_camutils_are_declared():
-    """Every third-party package that a module imports stands in pyproject.toml; test oracles are never imported."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {"skimage": "scikit-image", "sklearn": "scikit-learn",  # the rest comes with what it stands beside
-             "PIL": "matplotlib", "IPython": "jupyterlab", "nbformat": "nbval", "nbclient": "papermill"}
+    """What a module imports stands in pyproject.toml, for the runtime or as an extra `book`; test oracles are never imported."""
+    names = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow", "IPython": "jupyterlab"}
+    declared = {*requirements()[""], *requirements()["book"]}
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
                 found = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
                 for package in {f.split(".")[0] for f in found} - set(sys.stdlib_module_names) - {"camutils"}:
-                    assert names.get(package, package) in project["dependencies"], f"{name} imports {package}"
+                    assert names.get(package, package) in declared, f"{name} imports {package}"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,41 +1,16 @@
 """The renderer: parameters are checked before anything runs, a failure leaves everything as it was, two runs are the same."""
 
+import io
 import os
 import subprocess
 import sys
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
 from camutils import compare, render
 from camutils.places import ROOT
-
-SOURCES = {
-    "parameters": "value: int = 2  # a number",
-    "figure": "import camutils as cam\nfrom matplotlib import pyplot as plt\n"
-              "figure, axis = plt.subplots(figsize=(2, 2))\naxis.plot([0, value])\n"
-              "cam.save_figure(figure, '90_line')\nplt.show()",
-    "print": "print('value', value)",
-    "fail": "assert value < 10",
-}
-
-
-@pytest.fixture
-def house(tmp_path, monkeypatch):
-    """A small project with one notebook."""
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    book = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
-    for name, source in SOURCES.items():
-        tags = {"tags": ["parameters"]} if name == "parameters" else {}
-        book.cells.append(nbformat.v4.new_code_cell(source, id=name, metadata=tags))
-    (tmp_path / "notebooks").mkdir()
-    nbformat.write(book, tmp_path / "notebooks" / "90_small.ipynb")
-    monkeypatch.setattr(render, "NOTEBOOKS", tmp_path / "notebooks")
-    monkeypatch.setattr(render, "ROOT", tmp_path)
-    monkeypatch.setattr(render, "BUILD", tmp_path / "build")
-    return tmp_path
 
 
 def test_two_renders_are_byte_identical_and_replace_notebook_and_figure(house):
@@ -55,6 +30,52 @@ def test_own_parameters_go_to_the_build_folder(house):
     (made,) = render.render(parameters={"value": 3})
     assert made == house / "build" / "custom" / "90_small.ipynb" and "value 3" in made.read_text()
     assert book.read_bytes() == source and (house / "build" / "custom" / "90_line.png").exists()
+
+
+def test_the_same_picture_is_not_written_below_its_namesake(house, monkeypatch):
+    monkeypatch.setitem(render.PRESETS, "photos", {"value": 2})
+    render.render()
+    stale = house / "figures" / "photos" / "90_line.png"
+    stale.parent.mkdir()
+    stale.write_bytes(b"of an older render")
+    render.render(preset="photos")
+    assert not stale.exists() and (house / "build" / "photos" / "90_small.ipynb").exists()
+    monkeypatch.setitem(render.PRESETS, "photos", {"value": 3})
+    (house / "figures" / "90_line.png").write_bytes(black((160, 160)))  # another picture of the same size
+    render.render(preset="photos")
+    assert stale.exists()
+
+
+def black(size):
+    """A black picture as PNG bytes."""
+    data = io.BytesIO()
+    Image.new("RGB", size).save(data, "png")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("broken", ["figures", "notebooks"])
+def test_a_folder_that_takes_no_file_is_one_line_before_anything_runs(house, monkeypatch, tmp_path, broken):
+    book = house / "notebooks" / "90_small.ipynb"
+    before = book.read_bytes()
+    if broken == "figures":
+        (house / "figures").symlink_to("/proc/self")  # where nobody can write, not even root
+    else:
+        monkeypatch.setattr(render, "check_writable", lambda folder, real=render.check_writable: real(
+            house / "no" if folder.name == "notebooks" else folder))
+        (house / "no").symlink_to("/proc/self")
+    with pytest.raises(PermissionError, match=r"cannot write to .* make it writable"):
+        render.render()
+    assert book.read_bytes() == before and not (house / "build").exists()
+
+
+def test_a_kill_while_a_file_is_put_leaves_the_old_one(tmp_path, monkeypatch):
+    new, old = tmp_path / "new", tmp_path / "old"
+    new.write_text("new")
+    old.write_text("old")
+    monkeypatch.setattr(render.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        render.put(new, old)
+    assert old.read_text() == "old" and sorted(p.name for p in tmp_path.iterdir()) == ["new", "old"]
 
 
 def test_a_failing_cell_leaves_notebook_and_figures_as_they_were(house):

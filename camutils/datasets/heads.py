@@ -5,9 +5,9 @@
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
+from ..extras import extra
 from ..layers import find_layers
 from ..probe import check_images, evaluating
 
@@ -70,7 +70,8 @@ def linear_head(backbone: nn.Module, features: Tensor, labels: Tensor, layer=Non
         raise ValueError(f"class {constant[0]} is in all images or in none; accepted: classes with both")
     mean, std = X.mean(0), X.std(0)
     std[std == 0] = 1
-    fits = [LogisticRegression(C=strength, max_iter=2000).fit((X - mean) / std, y) for y in Y.T]
+    regression = extra("sklearn.linear_model", "scikit-learn").LogisticRegression
+    fits = [regression(C=strength, max_iter=2000).fit((X - mean) / std, y) for y in Y.T]
     weight = np.stack([fit.coef_[0] for fit in fits]) / std
     bias = np.array([fit.intercept_[0] for fit in fits]) - weight @ mean
     like = next(backbone.parameters())
