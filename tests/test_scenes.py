@@ -6,10 +6,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from PIL.JpegImagePlugin import JpegImageFile
+from skimage import data as skimage_data
+from sklearn.datasets import load_digits, load_sample_image
 from torch.utils.data import DataLoader, Subset
 
 from camutils import Scenes, photograph, scene, scenes
+from camutils.places import DATA
 from camutils.scenes import BACKGROUNDS, CONTRAST, DIGIT_SHARE, LARGEST, LENGTH, LUMINANCE, SIZE, SMALLEST, STRIP
 
 FIXED = {("train", 0): "9cc09d1c963d9942", ("train", 19999): "46b5d08422e517e0",
@@ -63,6 +66,29 @@ def test_splits_share_no_digit():
             assert {d.tobytes() for d in group} <= of_class[c]
         held[split] = {d.tobytes() for group in digits for d in group}
     assert not any(held[a] & held[b] for a, b in combinations(held, 2))
+
+
+def test_photographs_need_no_jpeg_decoder(monkeypatch):
+    """All fourteen are read while Pillow cannot open a JPEG; the packages' own file of one that is stored here needs that."""
+    def refuse(self):
+        raise AssertionError("a JPEG is opened")
+
+    monkeypatch.setattr(JpegImageFile, "_open", refuse)
+    with pytest.raises(AssertionError, match="a JPEG is opened"):
+        load_sample_image("china.jpg")
+    for name in BACKGROUNDS:
+        pixels = photograph.__wrapped__(name)  # past the cache
+        assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and not pixels.flags.writeable
+
+
+def test_stored_photographs_are_those_of_the_packages():
+    """Whole and unchanged: this machine's decoder of JPEG gives what is stored here, up to its rounding."""
+    theirs = {"china": load_sample_image("china.jpg"), "flower": load_sample_image("flower.jpg"), "rocket": skimage_data.rocket(),
+              "retina": skimage_data.retina(), "hubble": skimage_data.hubble_deep_field()}
+    assert {f.stem for f in (DATA / "photographs").iterdir()} == {*theirs}
+    for name, pixels in theirs.items():
+        assert pixels.shape == photograph(name).shape
+        assert np.abs(photograph(name).astype(int) - pixels).mean() < 1
 
 
 def test_splits_share_no_region_of_a_photograph():
