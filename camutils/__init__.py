@@ -7,9 +7,9 @@ Every method has one signature:
 Where to look: probe (activations, gradients), layers, stages and targets (what is explained), maps (upsample, normalise);
 gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (Integrative CAM), gig with baselines, paths and
 scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); combining
-(their axes, crossed); methods (their list); models, networks, photos, scenes, examples (what it runs on); figures (how it is
-shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured), controls, sanity (whether it
-depends on the network); places, render, compare, train (how the project is built).
+(their axes, crossed); methods (their list); models, networks, photos, resize, scenes, examples (what it runs on); figures (how
+it is shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured), controls, sanity (whether
+it depends on the network); places, render, compare, train (how the project is built).
 """
 
 __version__ = "0.2.0"

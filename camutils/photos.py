@@ -1,5 +1,8 @@
 """Real photographs that need no download: those that scikit-image and scikit-learn ship (CC0, public domain or CC BY).
 
+Decoders of JPEG may round differently, those of PNG may not. The five photographs that are JPEG in these packages were
+decoded once and lie in data/photographs/ as PNG; the other nine are PNG there. So `photograph` gives the same bytes everywhere.
+
     photograph("chelsea")              (H, W, 3) uint8, original size
     photo_batch(["chelsea", "coffee"]) (B, 3, 224, 224) float in [0, 1]
 """
@@ -11,16 +14,18 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-SOURCES = {  # name -> (package, name there)
+from .places import DATA
+
+SOURCES = {  # name -> (where, name there)
     "chelsea": ("skimage", "chelsea"),
     "coffee": ("skimage", "coffee"),
     "motorcycle": ("skimage", "stereo_motorcycle"),
-    "china": ("sklearn", "china.jpg"),
-    "flower": ("sklearn", "flower.jpg"),
-    "rocket": ("skimage", "rocket"),
+    "china": ("data", "china.png"),
+    "flower": ("data", "flower.png"),
+    "rocket": ("data", "rocket.png"),
     "astronaut": ("skimage", "astronaut"),
-    "retina": ("skimage", "retina"),
-    "hubble": ("skimage", "hubble_deep_field"),
+    "retina": ("data", "retina.png"),
+    "hubble": ("data", "hubble.png"),
     "tissue": ("skimage", "immunohistochemistry"),
     "camera": ("skimage", "camera"),
     "grass": ("skimage", "grass"),
@@ -37,11 +42,9 @@ def photograph(name: str) -> np.ndarray:
     """
     if name not in SOURCES:
         raise ValueError(f"unknown photograph {name!r}; accepted: {', '.join(SOURCES)}")
-    package, key = SOURCES[name]
-    if package == "sklearn":
-        from sklearn.datasets import load_sample_image
-
-        pixels = load_sample_image(key)
+    where, key = SOURCES[name]
+    if where == "data":
+        pixels = np.array(Image.open(DATA / "photographs" / key))
     else:
         import skimage.data
 

@@ -2,19 +2,20 @@
 
 One to three digits of different classes (scikit-learn's `load_digits`), 24 to 43 px high, stand on a crop of a
 photograph, 96 x 96. Their colour differs in luminance by at least `CONTRAST` from the mean of what they cover.
-Scene `index` of a split is the same on every machine, up to one grey level (of 255) in some pixels where the versions of the
-image libraries differ. Splits share neither a digit nor a region of a photograph.
+Scene `index` of a split has the same bits on every machine: no JPEG decoder, no library's resize and no library's sum
+stands between the sources and the pixels (`camutils.resize`). Splits share neither a digit nor a region of a photograph.
 """
 
+import math
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from .photos import photograph
+from .resize import bicubic, bilinear
 
 SIZE, SMALLEST, LARGEST, CONTRAST = 96, 24, 43, 0.4
 LENGTH = {"train": 20_000, "tune": 1000, "test": 1000}
@@ -22,7 +23,7 @@ DIGIT_SHARE = {"train": (0.0, 0.6), "tune": (0.6, 0.8), "test": (0.8, 1.0)}  # o
 STRIP = {"train": (0.0, 0.5), "tune": (0.5, 0.75), "test": (0.75, 1.0)}  # of every photograph's longer side
 BACKGROUNDS = ("chelsea", "coffee", "motorcycle", "china", "flower", "rocket", "astronaut",
                "retina", "hubble", "tissue", "camera", "grass", "gravel", "brick")
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # Rec. 709
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # Rec. 709
 
 
 class Scene(NamedTuple):
@@ -47,21 +48,23 @@ def _digits(split: str) -> list[np.ndarray]:
 
 
 @cache
-def _strip(split: str, name: str) -> Image.Image:
-    """The split's own part of a photograph: a strip across its longer side."""
+def _strip(split: str, name: str) -> np.ndarray:
+    """The split's own part of a photograph, (h, w, 3) uint8: a strip across its longer side."""
     pixels, (low, high) = photograph(name), STRIP[split]
-    axis = int(pixels.shape[1] >= pixels.shape[0])
-    side = pixels.shape[axis]
-    return Image.fromarray(np.ascontiguousarray(pixels.take(range(int(low * side), int(high * side)), axis=axis)))
+    height, width = pixels.shape[:2]
+    if width >= height:
+        return pixels[:, int(low * width) : int(high * width)]
+    return pixels[int(low * height) : int(high * height)]
 
 
 def _background(split: str, rng: np.random.Generator) -> np.ndarray:
     """A random square of the split's part of a random photograph, resized to (96, 96, 3), in [0, 1]."""
     strip = _strip(split, BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
-    side = int(rng.integers(SIZE, min(strip.size) + 1))
-    x, y = (int(rng.integers(0, length - side + 1)) for length in strip.size)
-    square = strip.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=(x, y, x + side, y + side))
-    return np.asarray(square, np.float32) / 255
+    height, width = strip.shape[:2]
+    side = int(rng.integers(SIZE, min(height, width) + 1))
+    x = int(rng.integers(0, width - side + 1))
+    y = int(rng.integers(0, height - side + 1))
+    return bilinear(strip, (x, y, x + side, y + side), SIZE).astype(np.float32) / 255
 
 
 def _apart(a: tuple, b: tuple) -> bool:
@@ -78,14 +81,30 @@ def _places(count: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
             return squares
 
 
+def _luminance(colours: np.ndarray) -> np.ndarray:
+    """0.2126 red + 0.7152 green + 0.0722 blue, added in this order: (..., 3) float64 -> (...) float64."""
+    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
+    return red * LUMINANCE[0] + green * LUMINANCE[1] + blue * LUMINANCE[2]
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of (n,) float64: the exact sum, rounded once, whatever the order."""
+    return math.fsum(values.tolist()) / len(values)
+
+
+def _between(low: float, high: float, fraction):
+    """low + (high - low) fraction. `Generator.uniform` may fuse product and sum, which rounds otherwise on some processors."""
+    return low + (high - low) * fraction
+
+
 def _colour(behind: float, rng: np.random.Generator) -> np.ndarray:
     """A random colour whose luminance is at least CONTRAST away from `behind`, the mean luminance that it covers."""
-    tint = rng.uniform(0.02, 0.98, 3)
-    own = float(tint @ LUMINANCE)
+    tint = _between(0.02, 0.98, rng.random(3))
+    own = float(_luminance(tint))
     if behind < 0.5:  # towards white
-        wanted = rng.uniform(behind + CONTRAST, 1)
+        wanted = _between(behind + CONTRAST, 1, rng.random())
         return 1 - (1 - tint) * min(1, (1 - wanted) / (1 - own))
-    wanted = rng.uniform(0, behind - CONTRAST)  # towards black
+    wanted = _between(0, behind - CONTRAST, rng.random())  # towards black
     return tint * min(1, wanted / own)
 
 
@@ -101,11 +120,10 @@ def scene(split: str, index: int) -> Scene:
     classes = rng.choice(10, rng.integers(1, 4), replace=False)
     boxes, masks = [], []
     for c, (x, y, side) in zip(classes, _places(len(classes), rng), strict=True):
-        digit = Image.fromarray(digits[c][rng.integers(len(digits[c]))])
-        stroke = np.asarray(digit.resize((side, side), Image.Resampling.BICUBIC))
+        stroke = bicubic(digits[c][rng.integers(len(digits[c]))], side)
         alpha = np.clip((stroke - 0.3) / 0.4, 0, 1)[..., None]
         patch, ink = picture[y : y + side, x : x + side], alpha[..., 0] > 0.5
-        colour = _colour(float((patch[ink] @ LUMINANCE).mean()), rng)
+        colour = _colour(_mean(_luminance(patch[ink].astype(np.float64))), rng)
         patch[:] = (1 - alpha) * patch + alpha * colour
         rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
         boxes.append([x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1])
