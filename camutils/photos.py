@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from .extras import extra
 from .places import DATA
 
 SOURCES = {  # name -> (where, name there)
@@ -46,9 +47,7 @@ def photograph(name: str) -> np.ndarray:
     if where == "data":
         pixels = np.array(Image.open(DATA / "photographs" / key))
     else:
-        import skimage.data
-
-        pixels = getattr(skimage.data, key)()
+        pixels = getattr(extra("skimage.data", "scikit-image"), key)()
         pixels = pixels[0] if isinstance(pixels, tuple) else pixels  # the stereo pair: left view
     pixels = np.ascontiguousarray(np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels)
     pixels.setflags(write=False)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from .extras import extra
 from .photos import photograph
 from .resize import bicubic, bilinear
 
@@ -39,9 +40,7 @@ class Scene(NamedTuple):
 @cache
 def _digits(split: str) -> list[np.ndarray]:
     """The split's digits, class by class: ten arrays (n, 8, 8) float32 in [0, 1]."""
-    from sklearn.datasets import load_digits
-
-    data, (low, high) = load_digits(), DIGIT_SHARE[split]
+    data, (low, high) = extra("sklearn.datasets", "scikit-learn").load_digits(), DIGIT_SHARE[split]
     order = np.random.default_rng(0).permutation(len(data.target))
     groups = [order[data.target[order] == c] for c in range(10)]
     return [(data.images[g[int(low * len(g)) : int(high * len(g))]] / 16).astype(np.float32) for g in groups]
