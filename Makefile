@@ -105,7 +105,7 @@ results: .venv/.installed
 	$(BENCH) --dataset scenes --model scenes_resnet --methods $(call COMPARED,layer3) --metrics $(AGAIN) --limit 32 $(OUT)/40_scenes_resnet
 	$(BENCH) --dataset scenes --model scenes_vgg --methods $(call COMPARED,features.9) --metrics $(AGAIN) --limit 32 $(OUT)/40_scenes_vgg
 	for net in scenes_resnet scenes_vgg; do \
-	  $(BENCH) --dataset scenes --model $$net --limit 8 --metrics $(AGAIN) --methods grad_cam,gig_cam_m $(OUT)/40m_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 8 --metrics $(AGAIN) --methods grad_cam,gig_cam_m $(OUT)/40_multi_scale_$$net && \
 	  $(SANITY) --dataset scenes --model $$net --limit 24 --methods "$(CHECKED)" $(OUT)/42_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(ICAM),$(PAPER) $(OUT)/10_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 100 --metrics $(ALL) --methods $(call list,$(BIASES)) $(OUT)/11_$$net && \
@@ -113,7 +113,7 @@ results: .venv/.installed
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(FAMILY),$(call list,$(FUSIONS)) $(OUT)/13_tune_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods $(call list,$(FUSIONS)) $(OUT)/13_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods integrated_grad_cam,$(GIG) $(OUT)/20_$$net && \
-	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods gig_cam_m $(OUT)/20m_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods gig_cam_m $(OUT)/20_multi_scale_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods $(call list,$(PATHS)) $(OUT)/21_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods "$(call list,$(RATIOS))" $(OUT)/22_tune_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods "$(call list,$(SCALES) integrated_grad_cam+M)" $(OUT)/22_$$net && \
@@ -121,8 +121,8 @@ results: .venv/.installed
 	  $(BENCH) --dataset scenes --model $$net --limit 100 --metrics $(LOCATE) --methods $(call list,score_cam $(COUNTS)) $(OUT)/31_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods $(call list,$(MERGES)) $(OUT)/32_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,grad_cam score_cam $(MERGES)) $(OUT)/32_tune_$$net && \
-	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
-	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(call list,$(BLUR)) $(OUT)/32_blur_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 150 --metrics $(LOCATE) --split tune --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blurred_baseline_tune_$$net && \
+	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(call list,$(BLUR)) $(OUT)/32_blurred_baseline_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 75 --metrics $(LOCATE) --split tune --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(ALL) --methods $(X) $(OUT)/43_$$net && \
 	  $(BENCH) --dataset scenes --model $$net --limit 200 --metrics $(LOCATE) --methods "$(call list,$(AXES))" $(OUT)/43_axes_$$net || exit 1; \
@@ -136,8 +136,8 @@ ifneq ($(ASSETS),)
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(ICAM),$(PAPER) --metrics $(LOCATE) $(OUT)/10_voc_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods integrated_grad_cam,$(GIG) --metrics $(ALL) $(OUT)/20_imagenet_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods integrated_grad_cam,$(GIG) --metrics $(LOCATE) $(OUT)/20_voc_$$net && \
-	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods "gig_cam_m,gig_cam_m:scales=[$(S3)]" --metrics $(LOCATE) $(OUT)/20m_imagenet_$$net && \
-	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods gig_cam_m --metrics $(LOCATE) $(OUT)/20m_voc_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods "gig_cam_m,gig_cam_m:scales=[$(S3)]" --metrics $(LOCATE) $(OUT)/20_multi_scale_imagenet_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods gig_cam_m --metrics $(LOCATE) $(OUT)/20_multi_scale_voc_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(PATHS)) --metrics $(LOCATE) $(OUT)/21_imagenet_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods "$(call list,$(RATIOS))" $(OUT)/22_tune_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods "$(call list,$(SCALES))" --metrics $(LOCATE) $(OUT)/22_imagenet_$$net && \
@@ -146,9 +146,9 @@ ifneq ($(ASSETS),)
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(COUNTS)) --metrics $(LOCATE) $(OUT)/31_imagenet_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(MERGES)) --metrics $(LOCATE) $(OUT)/32_imagenet_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,grad_cam score_cam $(MERGES)) $(OUT)/32_tune_$$net && \
-	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blur_tune_$$net && \
-	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(BLUR)) --metrics $(ALL) $(OUT)/32_blur_imagenet_$$net && \
-	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(call list,$(BLUR)) --metrics $(LOCATE) $(OUT)/32_blur_voc_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 50 --metrics $(LOCATE) --methods $(call list,$(BLUR_TUNE)) $(OUT)/32_blurred_baseline_tune_$$net && \
+	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --methods $(call list,$(BLUR)) --metrics $(ALL) $(OUT)/32_blurred_baseline_imagenet_$$net && \
+	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --methods $(call list,$(BLUR)) --metrics $(LOCATE) $(OUT)/32_blurred_baseline_voc_$$net && \
 	  $(BENCH) --dataset voc --root $(ASSETS) --model $$net --split val --limit 32 --metrics $(LOCATE) --methods "$(call list,$(CROSS))" $(OUT)/43_tune_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --metrics $(ALL) --methods $(X) $(OUT)/43_imagenet_$$net && \
 	  $(BENCH) --dataset imagenet --root $(ASSETS)/ILSVRC --model $$net --metrics $(LOCATE) --methods "$(call list,$(AXES))" $(OUT)/43_axes_imagenet_$$net && \
