@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .benchmark import HELP
+from .places import BUILD
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Class activation mapping: run the notebooks, train the scene networks.")
@@ -97,6 +98,19 @@ def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
     from .sanity import sanity as run
 
     run(dataset, model, methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed, draws=draws)
+
+
+@app.command()
+def results(names: Annotated[list[str] | None, typer.Argument(help="Experiments by number or file, or runs; none: all.")] = None,
+            assets: Annotated[Path | None, typer.Option(help="Folder that holds ILSVRC/ and VOCdevkit/; default: "
+                                                        "$CAMUTILS_ASSETS; without one only the scenes are measured.")] = None,
+            dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, make none.")] = False,
+            batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
+            out: Annotated[Path | None, typer.Option(help="Folder of the runs, resumed there; default: build/results.")] = None):
+    """Measure what data/experiments ask and copy the tables to data/results; resumable; several processes with torchrun."""
+    from .experiments import make_results
+
+    make_results(names, assets, dry_run, batch, out or BUILD / "results")
 
 
 @app.command()

@@ -26,7 +26,7 @@ def read_results(*names: str) -> list[dict]:
     for name in names:
         path = DATA / "results" / name / "results.csv"
         if not path.exists():
-            raise FileNotFoundError(f"no results of {name}; `make results` measures them")
+            raise FileNotFoundError(f"no results of {name}; `camutils results` measures what data/experiments ask")
         rows = read_table(path)
         own = [(row["image"], row["class"]) for row in rows if row["method"] == CENTRE]
         if pairs is not None and own != pairs:

@@ -3,7 +3,7 @@
 from camutils.figures import LABELS
 from camutils.tables import interval, read_results
 
-RUNS = ("02", "10", "20", "20m", "30", "32_blur", "43")
+RUNS = ("02", "10", "20", "20_multi_scale", "30", "32_blurred_baseline", "43")
 SETS = {"scenes_resnet": "scenes", "imagenet_mobilenet_v2": "ILSVRC"}
 TUNED = "cluster_cam:n_clusters=8:merge=soft_cut:baseline=blur"
 PASSES = {  # forward passes per image, and what else; K channels at the last layer: 128 and 1280

@@ -34,7 +34,7 @@ def test_runs_join_and_the_first_wins(folder):
     assert tables.column(found, "grad_cam", "energy").mean() < 1
     with pytest.raises(ValueError, match="other was measured on other images"):
         tables.read_results("a", "other")
-    with pytest.raises(FileNotFoundError, match="no results of c; `make results`"):
+    with pytest.raises(FileNotFoundError, match="no results of c; `camutils results`"):
         tables.read_results("c")
     with pytest.raises(ValueError, match="'nope' was not measured; accepted: grad_cam"):
         tables.column(found, "nope", "energy")
