@@ -11,6 +11,7 @@ kernel add (times, versions) is taken out.
 import os
 import shutil
 import tempfile
+from base64 import b64decode
 from pathlib import Path
 
 import nbformat
@@ -28,7 +29,7 @@ PRESETS = {  # name -> parameters; a notebook that does not know all of them is 
     "voc2012": {"protocol": "voc2012", "table_network": "resnet50", "root": ""},  # root: the folder that CAMUTILS_ASSETS names
     "ilsvrc2012": {"protocol": "ilsvrc2012", "table_network": "resnet50", "root": "ILSVRC"},
 }
-SAME = 0.1 / 255  # root mean square below which two pictures are one: other bytes of the same drawing
+SAME = 0.25 / 255  # root mean square below which two pictures are one drawing; a single other digit in a figure is above it
 
 
 def find_notebooks(names=None) -> list[Path]:
@@ -105,6 +106,8 @@ def execute(notebook: Path, parameters: dict, notebooks: Path, figures: Path) ->
             os.environ.pop("CAMUTILS_FIGURES")
             os.environ.update({} if before is None else {"CAMUTILS_FIGURES": before})
         finished = clean(result)
+        if (notebooks / notebook.name).exists():
+            keep_shown(finished, nbformat.read(notebooks / notebook.name, as_version=4))
         nbformat.write(finished, result)
         for place in (notebooks, figures):
             place.mkdir(parents=True, exist_ok=True)
@@ -114,13 +117,27 @@ def execute(notebook: Path, parameters: dict, notebooks: Path, figures: Path) ->
 
 
 def keep_picture(picture: Path, target: Path) -> None:
-    """Put a new picture in its place, unless its namesake in figures/ shows the same: then no second one stays."""
-    parent = ROOT / "figures" / target.name
+    """Put a new picture in its place, unless the one that is there shows the same: then it stays as it is, to the byte.
+
+    Nor is it written below figures/ where its namesake in figures/ shows the same.
+    """
+    parent, new = ROOT / "figures" / target.name, picture.read_bytes()
     below = target != parent and target.parent.parent == parent.parent
-    if below and parent.exists() and rms(parent.read_bytes(), picture.read_bytes()) < SAME:
+    if below and parent.exists() and rms(parent.read_bytes(), new) < SAME:
         target.unlink(missing_ok=True)
-    else:
+    elif not target.exists() or rms(target.read_bytes(), new) >= SAME:
         put(picture, target)
+
+
+def keep_shown(new: nbformat.NotebookNode, old: nbformat.NotebookNode) -> None:
+    """Where a cell of `new` shows the same pictures as in `old`, keep the old ones, to the byte: no change without a reason."""
+    known = {cell.get("id"): cell.get("outputs", []) for cell in old.cells}
+    for cell in new.cells:
+        before = [o.data for o in known.get(cell.get("id"), []) if "image/png" in o.get("data", {})]
+        now = [o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+        for mine, kept in zip(now, before, strict=False):
+            if rms(b64decode(kept["image/png"]), b64decode(mine["image/png"])) < SAME:
+                mine["image/png"] = kept["image/png"]
 
 
 def check_writable(folder: Path) -> None:
