@@ -25,7 +25,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c 'import pip' 2> $(VENV)/.error || { echo "$(VENV) is half made: rm -r $(VENV), then make again" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip' 2> /dev/null || { echo "$(VENV) is half made: rm -r $(VENV), then make again" >&2; exit 1; }
 	@echo "installing into $(VENV) (some minutes, once)"
 	@$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[book,test]' || \
 	  { echo "not installed; the lines above say why. Without a network nothing can be fetched: call make again with one" >&2; exit 1; }
