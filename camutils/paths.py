@@ -66,7 +66,8 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
     missing = a * v.sum(1, keepdim=True) - (p * v).sum(1, keepdim=True)
     active = (missing > 0) & (left > 0)
     while True:
-        take = (left.double() * fraction - 1e-6).ceil().long().clamp(min=1)  # 0.07 of 100 is 7, whatever 0.07 * 100 is in binary
+        count = (left.cpu() if left.device.type == "mps" else left).double()  # mps knows no float64
+        take = (count * fraction - 1e-6).ceil().long().clamp(min=1).to(left.device)  # 0.07 of 100 is 7, in binary as well
         threshold = ranked.gather(1, (done + take - 1).clamp(max=p.shape[1] - 1))
         G = free & (rank <= threshold) & active
         room = torch.where(G, (p_max - p) * v, 0).sum(1, keepdim=True)

@@ -182,3 +182,13 @@ def test_errors_of_one_game():
         pointing_game(torch.rand(1, 4, 4), [BOX], -1)
     with pytest.raises(ValueError, match="classes have shape"):
         class_mean([1, 0], [1])
+
+
+def test_points_that_are_equal_but_for_rounding_are_equally_high():
+    """A peak at the rim of a small grid is a plateau when enlarged; which of its pixels rounds up must not decide."""
+    maps = torch.zeros(3, 8, 8)
+    maps[:, 3, 2] = maps[:, 3, 6] = 1.0
+    maps[1, 3, 2] = torch.nextafter(torch.tensor(1.0), torch.tensor(0.0))  # a unit in the last place lower
+    maps[2, 3, 2] = 0.999  # lower indeed
+    left = torch.tensor([[1, 2, 4, 5]])
+    assert pointing_game(maps, [left] * 3, tolerance=0).tolist() == [1, 1, 0]

@@ -69,7 +69,7 @@ def pointing_game(maps, boxes, tolerance: float = 15) -> Tensor:
 
     maps (B, H, W), or a list of (H_b, W_b), at the image's original size; boxes: one (n_b, 4) per image.
     Returns (B,) float32: 1 hit, 0 miss, NaN where the image has no box pixel (skipped, never a hit). Of several highest
-    points the first counts, row by row; a constant map points nowhere: a miss. Score of a data set: `class_mean`.
+    points (up to rounding) the first counts, row by row; a constant map points nowhere: a miss. Score of a data set: `class_mean`.
     Raises TypeError, ValueError for maps or boxes of another form, NaN in a map, a negative tolerance.
     """
     if not tolerance >= 0:
@@ -77,9 +77,20 @@ def pointing_game(maps, boxes, tolerance: float = 15) -> Tensor:
     return torch.cat([_pointing(*pair, tolerance) for pair in _check_pairs(maps, boxes)])
 
 
+def _first_peak(maps: Tensor) -> Tensor:
+    """The first pixel, row by row, that is as high as any, (B,). Heights that differ by rounding, 64 eps, are equal.
+
+    An enlarged map has such pixels: where its peak is a cell at the rim, several have its height, each rounded otherwise.
+    """
+    L = maps.flatten(1)
+    highest = L.amax(1, keepdim=True)
+    grain = 64 * torch.finfo(L.dtype).eps * highest.abs()
+    return (L >= highest - grain).int().argmax(1)
+
+
 def _pointing(maps: Tensor, boxes: list, tolerance: float) -> Tensor:
     spans, there = _pixels(boxes, maps.shape[1:], maps.device)
-    peak = maps.flatten(1).argmax(1)
+    peak = _first_peak(maps)
     point = torch.stack([peak % maps.shape[2], peak // maps.shape[2]], 1)[:, None]  # x, y
     apart = (spans[..., :2] - point).clamp(min=0) + (point - (spans[..., 2:] - 1)).clamp(min=0)
     squared = apart.square().sum(-1)  # to the nearest pixel of each box
