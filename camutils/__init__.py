@@ -4,38 +4,33 @@ Every method has one signature:
 
     method(model, images, targets=None, layer=None, *, raw=False, **options) -> heat map (B, H, W) in [0, 1]
 
-Where to look: probe (activations, gradients), layers, stages and targets (what is explained), maps (upsample, normalise);
-gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (Integrative CAM), gig with baselines, paths and
-scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); combining
-(their axes, crossed); methods (their list); models, networks, photos, resize, scenes, examples (what it runs on); figures (how
-it is shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured), controls, sanity (whether
-it depends on the network); experiment_files, experiments (what was measured); places, extras (where things lie, what may be
-missing); render, compare, reproduce, train (how the project is built).
+Rooms, from the ground up (each room's `__init__` says what is in it and what it may import):
+
+    core        activations, gradients, layers, targets, maps: what every method stands on
+    datasets    scenes, photographs, annotated images            networks    what is explained: loading, training
+    methods     one file per method, named as its paper; `methods.parts`: the axes that the papers share
+    evaluation  metrics, statistics, the runner, sanity checks   book        how notebooks and pictures are made
+
+Beside them: places (where things lie), extras (packages that may be missing), moved (old names of modules).
 """
 
 __version__ = "0.2.0"
 
-from .baselines import baseline_images, blurred
-from .benchmark import benchmark
-from .biases import bias_contributions, classifier_bias, effective_bias, own_biases
-from .cluster_cam import cluster_cam
-from .clusters import group_channels
-from .combining import combined_cam
-from .controls import cascade_modules, control_maps, edges, likeness
+from . import moved
+from .book.figures import overlay, save_figure, show_maps, use_style
+from .core.baselines import baseline_images, blurred
+from .core.layers import default_layer, find_layers
+from .core.maps import finish, normalise, upsample
+from .core.probe import activation, capture, probe, probe_layers
+from .core.stages import stages
+from .core.targets import class_indices, score
 from .datasets import Images, Sample, folder, group_target, imagenet, linear_head, open_dataset, pooled_features, read_all, voc
-from .examples import examples, pictures
-from .figures import overlay, save_figure, show_maps, use_style
-from .fusion import keep_distinct, layer_weights
-from .gig import gig_cam, gig_cam_m, integrated_grad_cam
-from .gradient import grad_cam, grad_cam_pp, hires_cam, layer_cam
-from .integrative import PRESETS, integrative_cam
-from .kmeans import elbow, kmeans, normalised_rows
-from .layers import default_layer, find_layers
-from .links import LINKS, alpha, alpha_exact, alpha_from, link_derivatives, rho
-from .maps import finish, normalise, upsample
-from .masks import masked_scores, score_cam
-from .methods import METHODS
-from .metrics import (
+from .datasets.examples import examples, pictures
+from .datasets.photos import photo_batch, photograph, to_input
+from .datasets.scene import Scenes, scene
+from .evaluation.benchmark import benchmark
+from .evaluation.controls import cascade_modules, control_maps, edges, likeness
+from .evaluation.metrics import (
     adcc,
     average_drop,
     box_mask,
@@ -56,15 +51,25 @@ from .metrics import (
     sensitivity_max,
     spearman,
 )
-from .models import class_names, default_device, load_model, probabilities, standardise_inside
-from .paths import Step, guided_path
-from .photos import photo_batch, photograph, to_input
-from .probe import activation, capture, probe, probe_layers
-from .rivals import rival_derivatives
-from .sanity import sanity
-from .scales import Level, levels, multi_scale
-from .scenes import Scenes, scene
-from .stages import stages
-from .statistics import bootstrap_mean, paired_bootstrap
-from .summary import summary
-from .targets import class_indices, score
+from .evaluation.sanity import sanity
+from .evaluation.statistics import bootstrap_mean, paired_bootstrap
+from .evaluation.summary import summary
+from .methods import METHODS
+from .methods.cluster_cam import cluster_cam
+from .methods.combined_cam import combined_cam
+from .methods.gig_cam import gig_cam, gig_cam_m, integrated_grad_cam
+from .methods.grad_cam import grad_cam, grad_cam_pp, hires_cam, layer_cam
+from .methods.integrative_cam import PRESETS, integrative_cam
+from .methods.parts.biases import bias_contributions, classifier_bias, effective_bias, own_biases
+from .methods.parts.clusters import group_channels
+from .methods.parts.fusion import keep_distinct, layer_weights
+from .methods.parts.kmeans import elbow, kmeans, normalised_rows
+from .methods.parts.links import LINKS, alpha, alpha_exact, alpha_from, link_derivatives, rho
+from .methods.parts.masks import masked_scores
+from .methods.parts.paths import Step, guided_path
+from .methods.parts.rivals import rival_derivatives
+from .methods.parts.scales import Level, levels, multi_scale
+from .methods.score_cam import score_cam
+from .networks.load import class_names, default_device, load_model, probabilities, standardise_inside
+
+moved.install()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .benchmark import HELP
+from .evaluation.benchmark import HELP
 from .places import BUILD
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -27,7 +27,7 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
            preset: Annotated[str, typer.Option(help="What they run on: scenes, photos, voc2012 or ilsvrc2012.")] = "scenes",
            parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, may be repeated.")] = None):
     """Execute notebooks with papermill and regenerate their figures."""
-    from .render import render as run
+    from .book.render import render as run
 
     pairs = [p.partition("=") for p in parameter or []]
     if any(not mark for _, mark, _ in pairs):
@@ -39,7 +39,7 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
 def compare(before: Annotated[Path, typer.Argument(help="Folder with notebooks/ and figures/ to compare with.")],
             after: Annotated[Path, typer.Argument(help="The other folder.")] = Path(".")):
     """Say where two runs differ: texts exactly, pictures beyond 2/255 root mean square; exit status 1 if they do."""
-    from .compare import compare as run
+    from .book.compare import compare as run
 
     said = run(before, after)
     print("\n".join(said) or "same texts, same pictures")
@@ -52,8 +52,8 @@ def reproduce(names: Annotated[list[str] | None, typer.Argument(help="Notebooks,
               store: Annotated[bool, typer.Option(help="Write the table to data/reproduced.csv, with the commit.")] = False,
               print_environment: Annotated[bool, typer.Option(help="Run nothing: print the variant's variables.")] = False):
     """Render notebooks as other machines would and compare with what is committed; exit status 1 where anything differs."""
-    from .reproduce import environment
-    from .reproduce import reproduce as run
+    from .book.reproduce import environment
+    from .book.reproduce import reproduce as run
 
     if print_environment:
         for one in variant or []:
@@ -77,7 +77,7 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
               link: Annotated[str | None, typer.Option(help=HELP["link"])] = None,
               tolerance: Annotated[float | None, typer.Option(help=HELP["tolerance"])] = None):
     """Measure methods on a data set: one row per image, class and method; resumable; several processes with torchrun."""
-    from .benchmark import benchmark as run
+    from .evaluation.benchmark import benchmark as run
 
     run(dataset, model, methods, metrics, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed, link=link,
         tolerance=tolerance)
@@ -95,7 +95,7 @@ def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
            seed: Annotated[int, typer.Option(help="Seed of random weights, noise and the bootstrap.")] = 0,
            draws: Annotated[int, typer.Option(help="How often weights and noise are drawn.")] = 1):
     """Ask of each method whether its map depends on the network: random weights, shuffled labels, other classes, noise."""
-    from .sanity import sanity as run
+    from .evaluation.sanity import sanity as run
 
     run(dataset, model, methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed, draws=draws)
 
@@ -108,7 +108,7 @@ def results(names: Annotated[list[str] | None, typer.Argument(help="Experiments 
             batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
             out: Annotated[Path | None, typer.Option(help="Folder of the runs, resumed there; default: build/results.")] = None):
     """Measure what data/experiments ask and copy the tables to data/results; resumable; several processes with torchrun."""
-    from .experiments import make_results
+    from .evaluation.experiments import make_results
 
     make_results(names, assets, dry_run, batch, out or BUILD / "results")
 
@@ -120,7 +120,7 @@ def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg or
           length: Annotated[int | None, typer.Option(help="Scenes to learn; default: 20 000, for _shuffled 500.")] = None,
           seed: int = 0):
     """Train a scene network (about ten minutes on two cores) and write its checkpoint."""
-    from .train import train as run
+    from .networks.train import train as run
 
     print(json.dumps(run(name, epochs=epochs, length=length, seed=seed, out=out), indent=1))
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from camutils import render, reproduce
+from camutils.book import render, reproduce
+from camutils.networks.random_weights import randomise, seeded  # noqa: F401
 from camutils.places import ROOT
 
 
@@ -33,33 +34,6 @@ class Tiny(nn.Module):
         x = self.drop(self.pool(self.relu1(self.bn1(self.conv1(x)))))
         x = self.relu3(self.conv3(self.relu2(self.conv2(x))))
         return self.fc(self.avgpool(x).flatten(1))
-
-
-def randomise(model: nn.Module, size: int = 64, seed: int = 0) -> nn.Module:
-    """Give every batch norm weights and statistics of its own, as a trained network has, so that maps and gradients vary.
-
-    Statistics: those of a few random images (so that the signal survives every layer), spread by up to a factor of two.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    for m in norms:
-        m.momentum = 1.0
-        m.weight.data.copy_(torch.rand(m.num_features, generator=rng) + 0.5)
-        m.bias.data.copy_(torch.randn(m.num_features, generator=rng) * 0.5)
-    with torch.no_grad():
-        model.train()(torch.rand(4, 3, size, size, generator=rng))
-    for m in norms:
-        m.momentum = 0.1
-        m.running_mean += torch.randn(m.num_features, generator=rng) * 0.2 * m.running_var.sqrt()
-        m.running_var *= 2 ** (2 * torch.rand(m.num_features, generator=rng) - 1)
-    return model.eval()
-
-
-def seeded(build, size: int = 64, seed: int = 0) -> nn.Module:
-    """build() with seeded weights, batch norms randomised, in eval mode; the global random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return randomise(build(), size, seed)
 
 
 def straight(model, images, targets, layer):

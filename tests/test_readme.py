@@ -5,9 +5,9 @@ import re
 import matplotlib
 import pytest
 from PIL import Image
-from readme_table import lines
 
 from camutils import photograph
+from camutils.book.readme_table import lines
 from camutils.places import ROOT
 
 CODE = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -1,6 +1,6 @@
 """Annotated images, all in one form: `Sample` with boxes in original pixels and the `Geometry` that maps a heat map back.
 
-    scenes("test")                     digits on photographs, exact boxes            camutils.scenes
+    scenes("test")                     digits on photographs, exact boxes            camutils.datasets.scene
     voc(root, "val")                   PASCAL VOC 2012 in its official layout        20 classes, difficult flags
     imagenet(root)                     ILSVRC2012 validation in its official layout  1000 classes
     folder(root)                       a user's own images                           no boxes

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..core.layers import find_layers
+from ..core.probe import check_images, evaluating
 from ..extras import extra
-from ..layers import find_layers
-from ..probe import check_images, evaluating
 
 
 class Trunk(nn.Module):

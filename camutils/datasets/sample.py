@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..photos import to_input
 from .geometry import Geometry, resize_and_crop
+from .photos import to_input
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 LONGEST = 20  # longer side / shorter side; beyond that the resized image would be huge and its crop nearly nothing

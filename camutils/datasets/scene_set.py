@@ -4,9 +4,9 @@ from functools import partial
 
 import torch
 
-from ..scenes import SIZE, Scenes
 from .geometry import Geometry
 from .sample import Images, Sample
+from .scene import SIZE, Scenes
 
 IDENTITY = Geometry((SIZE, SIZE), (SIZE, SIZE), (0, 0, SIZE, SIZE))
 

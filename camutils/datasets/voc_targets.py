@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..layers import unwrap
+from ..core.layers import unwrap
 
 VOC_TO_IMAGENET = {
     "aeroplane": [404, 895],  # airliner, warplane

@@ -1,0 +1,96 @@
+"""How results are shown: one style, one colour for each method, images beside their maps at equal size.
+
+    use_style()                                     once, in a notebook's setup cell
+    show_maps(images, {"Grad-CAM": maps, ...})      one row per image, one column per method
+    save_figure(figure, "01_family")                figures/01_family.png
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from ..extras import extra
+from ..places import figures
+
+HEAT = "inferno"  # perceptually uniform, readable without colour vision
+LABELS = {
+    "grad_cam": "Grad-CAM", "grad_cam_pp": "Grad-CAM++", "layer_cam": "LayerCAM", "hires_cam": "HiResCAM",
+    "score_cam": "Score-CAM", "integrated_grad_cam": "Integrated Grad-CAM", "integrative_cam": "Integrative CAM",
+    "gig_cam": "GIG-CAM", "gig_cam_m": "GIG-CAM+M", "cluster_cam": "Cluster-CAM", "centre": "image centre",
+    "combined_cam": "Combined CAM",
+}
+_PALETTE = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#fbafe4", "#ece133", "#cc78bc", "#56b4e9", "#ca9161", "#949494",
+            "#333333", "#73001a"]  # seaborn's `colorblind`, strong colours first, and two dark ones
+COLOURS = dict(zip(LABELS, map(to_rgb, _PALETTE), strict=True))  # method -> the colour that it has in every figure
+
+
+def use_style() -> None:
+    """Set the one style of all figures: white, small sans-serif labels, no grid on pictures."""
+    seaborn = extra("seaborn")
+    seaborn.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.9)
+    plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": 100, "axes.titlesize": 11, "axes.spines.top": False,
+                         "axes.spines.right": False, "image.cmap": HEAT, "figure.constrained_layout.use": True,
+                         "figure.constrained_layout.h_pad": 0.06})
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """(3, H, W) in [0, 1] on any device -> (H, W, 3) for matplotlib."""
+    return image.detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def overlay(image: Tensor, heat: Tensor, strength: float = 0.75) -> np.ndarray:
+    """Lay a heat map over its image: the hotter, the less of the image shows.
+
+        (1 - a) * image + a * colour(L),    a = strength * (0.35 + 0.65 L)
+
+    image (3, H, W), heat (H, W), both in [0, 1] -> (H, W, 3). ValueError if their sizes differ.
+    """
+    if image.shape[-2:] != heat.shape[-2:]:
+        raise ValueError(f"image is {tuple(image.shape[-2:])}, heat map {tuple(heat.shape[-2:])}; accepted: equal sizes")
+    L = heat.detach().float().cpu().numpy()
+    a = strength * (0.35 + 0.65 * L[..., None])
+    return (1 - a) * to_array(image) + a * colormaps[HEAT](L)[..., :3]
+
+
+def picture(axis, pixels, title: str = "", boxes=None, colour: str = "white") -> None:
+    """One picture without axes; boxes (n, 4) x0 y0 x1 y1 (half open, pixels) as outlines."""
+    axis.imshow(pixels, interpolation="nearest", vmin=0, vmax=1)
+    axis.set_title(title)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    for x0, y0, x1, y1 in [] if boxes is None else np.asarray(boxes).tolist():
+        axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, lw=1.2, ec=colour))
+
+
+def grid(rows: int, columns: int, size: float = 1.9):
+    """A figure of rows x columns equal square axes, `size` inches each: (figure, axes array of that shape)."""
+    return plt.subplots(rows, columns, figsize=(size * columns, size * rows + 0.3), squeeze=False)
+
+
+def show_maps(images: Tensor, maps: dict[str, Tensor], names=None, boxes=None, size: float = 1.9, wide: bool = False):
+    """A row per image: the image, then each method's heat map over it, all in [0, 1] on the same scale.
+
+    images (B, 3, H, W); maps: title -> (B, H, W); names: a label per image; boxes: per image (n, 4) or None;
+    wide=True: a column per image instead. Returns the figure.
+    """
+    shape = (len(images), 1 + len(maps))
+    figure, axes = grid(*(shape[::-1] if wide else shape), size)
+    titles, names = ["picture", *maps], names or [""] * len(images)
+    for b, row in enumerate(axes.T if wide else axes):
+        layers = [to_array(images[b]), *(overlay(images[b], heat[b]) for heat in maps.values())]
+        for m, (axis, pixels) in enumerate(zip(row, layers, strict=True)):
+            name, title = names[b] if m == 0 else "", titles[m] if b == 0 else ""
+            picture(axis, pixels, name if wide else title, None if boxes is None else boxes[b])
+            axis.set_ylabel(title if wide else name)
+    return figure
+
+
+def save_figure(figure, name: str) -> None:
+    """Write figures/NAME.png: same figure, same bytes (no dates, no versions inside)."""
+    folder = figures()
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", metadata={"Software": None})

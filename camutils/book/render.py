@@ -1,0 +1,187 @@
+"""Execute the notebooks: papermill runs each from top to bottom, the executed notebook replaces the one on disk, figures follow.
+
+    render()                       every notebook on the embedded scenes -> notebooks/, figures/
+    render(preset="photos")        on photographs                        -> build/photos/, figures/photos/
+    render(preset="voc2012")       published tables on the full data set -> build/voc2012/, figures/voc2012/  (or ilsvrc2012)
+    render(parameters={...})       with parameters of your own           -> build/custom/
+Two renders of the same notebook are byte-identical, cells marked NBVAL_IGNORE_OUTPUT (seconds) aside: what papermill and the
+kernel add (times, versions) is taken out.
+"""
+
+import os
+import shutil
+import tempfile
+from base64 import b64decode
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from tqdm import tqdm
+
+from ..networks.load import load_model
+from ..places import BUILD, NOTEBOOKS, ROOT, need_checkout
+from .compare import rms
+
+PRESETS = {  # name -> parameters; a notebook that does not know all of them is left out and named
+    "scenes": {},
+    "photos": {"data": "photos", "network": "mobilenet_v2"},
+    "voc2012": {"protocol": "voc2012", "table_network": "resnet50", "root": ""},  # root: the folder that CAMUTILS_ASSETS names
+    "ilsvrc2012": {"protocol": "ilsvrc2012", "table_network": "resnet50", "root": "ILSVRC"},
+}
+SAME = 0.25 / 255  # root mean square below which two pictures are one drawing; a single other digit in a figure is above it
+
+
+def find_notebooks(names=None) -> list[Path]:
+    """Notebooks in the order of their numbers; `names` picks some by stem, number or path. ValueError for an unknown one."""
+    need_checkout("the notebooks are")
+    known = sorted(p for p in NOTEBOOKS.glob("*.ipynb"))
+    if not names:
+        return known
+    picked = set()
+    for name in names:
+        stem = Path(name).stem
+        match = [p for p in known if p.stem == stem or p.stem.split("_")[0] == stem]
+        if not match:
+            raise ValueError(f"unknown notebook {name!r}; accepted: {', '.join(p.stem for p in known)}, or their numbers")
+        picked.update(match)
+    return sorted(picked)
+
+
+def parameters_of(notebook: Path) -> list[str]:
+    """Names in the notebook's cell tagged `parameters`."""
+    return list(papermill.inspect_notebook(str(notebook)))
+
+
+def preset_values(preset: str) -> dict:
+    """Parameters of a preset, with the folder of its data set, which has to be there. ValueError, FileNotFoundError."""
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; accepted: {', '.join(PRESETS)}")
+    values = dict(PRESETS[preset])
+    if "root" in values:
+        assets = os.environ.get("CAMUTILS_ASSETS", "")
+        values["root"] = str(Path(assets).absolute() / values["root"])
+        if not assets or not Path(values["root"]).is_dir():
+            place = values["root"] if assets else "a folder of yours"
+            raise FileNotFoundError(f"preset {preset} needs the data set, in {place}; name the folder"
+                                    " that holds VOCdevkit/ or ILSVRC/ in CAMUTILS_ASSETS (make: ASSETS=...)")
+    return values
+
+
+def clean(path: Path) -> nbformat.NotebookNode:
+    """An executed notebook without what differs from run to run: papermill's and the kernel's metadata, how prints were cut
+    into pieces on their way."""
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(path, as_version=4), {})
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+    return notebook
+
+
+def put(source: Path, target: Path) -> None:
+    """Replace `target` by `source` so that a kill at any moment leaves the old file or the new one, never a part of it."""
+    half = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(source, half)
+        os.replace(half, target)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def execute(notebook: Path, parameters: dict, notebooks: Path, figures: Path) -> None:
+    """Run one notebook; only if all of its cells succeed are `notebooks`/NAME.ipynb and its figures replaced.
+
+    A picture in a folder below the project's figures that is the same as its namesake there is not written a second time.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        result, pictures = Path(folder) / notebook.name, Path(folder) / "figures"
+        before = os.environ.get("CAMUTILS_FIGURES")
+        os.environ["CAMUTILS_FIGURES"] = str(pictures)  # the kernel inherits it
+        try:
+            papermill.execute_notebook(str(notebook), str(result), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
+                                       progress_bar={"desc": notebook.stem, "leave": True})
+        finally:
+            os.environ.pop("CAMUTILS_FIGURES")
+            os.environ.update({} if before is None else {"CAMUTILS_FIGURES": before})
+        finished = clean(result)
+        if (notebooks / notebook.name).exists():
+            keep_shown(finished, nbformat.read(notebooks / notebook.name, as_version=4))
+        nbformat.write(finished, result)
+        for place in (notebooks, figures):
+            place.mkdir(parents=True, exist_ok=True)
+        for picture in sorted(pictures.glob("*.png")):
+            keep_picture(picture, figures / picture.name)
+        put(result, notebooks / notebook.name)
+
+
+def keep_picture(picture: Path, target: Path) -> None:
+    """Put a new picture in its place, unless the one that is there shows the same: then it stays as it is, to the byte.
+
+    Nor is it written below figures/ where its namesake in figures/ shows the same.
+    """
+    parent, new = ROOT / "figures" / target.name, picture.read_bytes()
+    below = target != parent and target.parent.parent == parent.parent
+    if below and parent.exists() and rms(parent.read_bytes(), new) < SAME:
+        target.unlink(missing_ok=True)
+    elif not target.exists() or rms(target.read_bytes(), new) >= SAME:
+        put(picture, target)
+
+
+def keep_shown(new: nbformat.NotebookNode, old: nbformat.NotebookNode) -> None:
+    """Where a cell of `new` shows the same pictures as in `old`, keep the old ones, to the byte: no change without a reason."""
+    known = {cell.get("id"): cell.get("outputs", []) for cell in old.cells}
+    for cell in new.cells:
+        before = [o.data for o in known.get(cell.get("id"), []) if "image/png" in o.get("data", {})]
+        now = [o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+        for mine, kept in zip(now, before, strict=False):
+            if rms(b64decode(kept["image/png"]), b64decode(mine["image/png"])) < SAME:
+                mine["image/png"] = kept["image/png"]
+
+
+def check_writable(folder: Path) -> None:
+    """PermissionError in one line where nothing can be written to `folder`, which is made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(f"cannot write to {folder} ({error.strerror}); make it writable, or render a copy of the project"
+                              ) from error
+
+
+def render(names=None, preset: str = "scenes", parameters: dict | None = None) -> list[Path]:
+    """Execute notebooks in order with papermill and return those that ran; a bar names the notebook and counts its cells.
+
+    names: see `find_notebooks`; preset: a name of PRESETS; parameters: name -> value, over the preset's.
+    Raises ValueError for an unknown notebook, preset or parameter name, FileNotFoundError where weights or data are missing,
+    PermissionError for a folder that cannot be written to, all before anything runs; papermill's PapermillExecutionError where a
+    cell fails (notebook and figures then stay as they were).
+    """
+    own, chosen = dict(parameters or {}), find_notebooks(names)
+    values = {**preset_values(preset), **own}
+    for notebook in chosen:
+        unknown = sorted(set(own) - set(parameters_of(notebook)))
+        if unknown:
+            known = ", ".join(parameters_of(notebook))
+            raise ValueError(f"{notebook.stem} has no parameter {', '.join(unknown)}; accepted: {known}")
+    for name in {"network", "table_network"} & set(values):
+        load_model(str(values[name]), "cpu")
+    if own:
+        notebooks = figures = BUILD / "custom"
+    elif preset == "scenes":
+        notebooks, figures = NOTEBOOKS, ROOT / "figures"
+    else:
+        notebooks, figures = BUILD / preset, ROOT / "figures" / preset
+    for folder in (notebooks, figures):
+        check_writable(folder)
+    ran = []
+    for notebook in tqdm(chosen, desc="notebooks", unit="notebook"):
+        missing = sorted(set(values) - set(parameters_of(notebook)))
+        if missing:
+            tqdm.write(f"{notebook.stem}: left out, it has no parameter {', '.join(missing)}")
+            continue
+        execute(notebook, values, notebooks, figures)
+        ran.append(notebooks / notebook.name)
+    return ran

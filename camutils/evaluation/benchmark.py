@@ -1,0 +1,192 @@
+"""The runner: methods x metrics on a data set, one row per image x class x method; resumable, sharded over processes.
+
+Images go in chunks of `batch`, always the same ones, so a row's number depends neither on where a run was interrupted nor on
+how many processes share it: process r of n does chunks r, r + n, r + 2n, … Start several with `torchrun`.
+"""
+
+import json
+import os
+import shutil
+from collections import Counter
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from tqdm import tqdm
+
+from ..core.probe import evaluating
+from ..datasets import VOC_CLASSES, Images, Sample, grouped_output, open_dataset
+from ..datasets.ahead import load_ahead
+from ..datasets.voc_targets import VOC_GROUPS
+from ..methods import METHODS
+from ..networks.load import default_device, load_model
+from .measure import CENTRE, COLUMNS, LOCATION, METRICS, measure, parse_method, split_list
+from .results import check_folder, merge, part_path, provenance, read_table, write_part, write_whole
+from .summary import show, summary, write_summary
+
+HELP = {
+    "dataset": "scenes, voc, imagenet or folder.",
+    "model": "Network: scenes_resnet, scenes_vgg, or one of torchvision's, such as mobilenet_v2.",
+    "methods": "Methods, comma-separated; options as name:option=value, e.g. grad_cam:layer=layer3.",
+    "metrics": f"Metrics, comma-separated: {', '.join(METRICS)}.",
+    "limit": "Use only the first so many images.",
+    "out": "Folder for the results; an interrupted run in it is resumed.",
+    "root": "Folder of the data set (voc: holds VOCdevkit; imagenet: holds Data and Annotations; folder: the images).",
+    "split": "Part of the data set; default: test for scenes, val for voc and imagenet.",
+    "batch": "Images loaded at once and pairs of image and class per forward pass.",
+    "seed": "Seed of methods that draw random numbers, and of the bootstrap.",
+    "link": "Confidence: softmax or sigmoid; default: sigmoid for scenes, else softmax.",
+    "tolerance": "Pointing game's tolerance in pixels; default: 0 for scenes, else 15.",
+}
+
+
+def _labels(data: Images, sample: Sample, model: nn.Module, device) -> tuple[list | None, bool]:
+    """The class of every output (None: whichever is largest), and whether ImageNet's outputs are to be grouped for VOC."""
+    with evaluating(model), torch.no_grad():
+        output = model(sample.image[None].to(device))
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        raise ValueError(f"the network returned {type(output).__name__}; accepted here: logits (B, classes)")
+    outputs = output.shape[1]
+    if data.kind == "voc" and outputs not in (1000, len(VOC_CLASSES)):
+        raise ValueError(f"the network has {outputs} outputs; accepted for voc: ImageNet's 1000, or VOC's 20 in their order")
+    if data.kind == "folder":
+        return None, False
+    if data.kind == "voc":
+        return list(VOC_GROUPS if outputs == 1000 else VOC_CLASSES), outputs == 1000
+    return list(range(outputs)), False
+
+
+def _pairs(sample: Sample, labels: list | None, model: nn.Module, device) -> tuple[list[tuple], list[dict]]:
+    """(sample, position of the class, target) of a sample's classes, and notes on those that the network does not know."""
+    if labels is None:
+        with evaluating(model), torch.no_grad():
+            return [(sample, None, int(model(sample.image[None].to(device)).argmax()))], []
+    known = [(sample, p, labels.index(c)) for p, c in enumerate(sample.classes) if c in labels]
+    return known, [{"image": sample.name, "what": "left out", "note": f"class {c}: this network has no output for it"}
+                   for c in sample.classes if c not in labels]
+
+
+def _chunk(items: list, waited: float, labels: list | None, model: nn.Module, batch: int, first_seed: int, run: partial) -> dict:
+    """One part: rows, notes and seconds of one chunk of images. Each batch of pairs draws from a seed of its own."""
+    seconds, notes, pairs = {"images": len(items), "loading": waited, "location": 0.0, "forwards": 0.0}, [], []
+    for item in items:
+        if not isinstance(item, Sample):
+            notes.append({"image": item.name, "what": "skipped", "note": item.reason})
+            continue
+        found, missing = _pairs(item, labels, model, run.keywords["device"])
+        pairs += found
+        notes += [{"image": item.name, "what": "changed", "note": note} for note in item.notes] + missing
+    count = -(-len(pairs) // batch)  # batches of nearly equal size
+    cuts = [len(pairs) * i // count for i in range(count + 1)] if count else []
+    rows = [row for low, high in pairwise(cuts) for row in run(model, pairs[low:high], seconds=seconds, seed=first_seed + low)]
+    return {"rows": rows, "notes": notes, "timing": seconds}
+
+
+def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int, run: partial,
+                 rank: int, world: int) -> None:
+    """This process's chunks, those aside that are already there."""
+    mine = range(rank, len(chunks), world)
+    todo = [k for k in mine if not part_path(out, k).exists()]
+    first = next((s for s in map(data.__getitem__, range(chunks[-1].stop)) if isinstance(s, Sample)), None) if todo else None
+    labels, grouped = _labels(data, first, model, run.keywords["device"]) if first else ([], False)
+    images = sum(len(chunks[k]) for k in mine)
+    with ExitStack() as stack:
+        if grouped:
+            stack.enter_context(grouped_output(model))
+        done = images - sum(len(chunks[k]) for k in todo)
+        bar = stack.enter_context(tqdm(total=images, initial=done, desc="benchmark", unit="image", disable=rank > 0))
+        for k, items, waited in load_ahead(data, [(k, chunks[k]) for k in todo], min(8, os.cpu_count() or 1)):
+            write_part(out, k, _chunk(items, waited, labels, model, batch, (seed << 32) + (k << 12), run))
+            bar.update(len(items))
+
+
+def _finish(out: Path, chunks: int, columns: list[str], methods: list[str], seed: int) -> None:
+    """Merge, summarise, and say in a few lines what was measured, what was not, and where the time went."""
+    if not (out / "results.csv").exists():
+        merge(out, chunks, columns)
+    shutil.rmtree(out / "parts", ignore_errors=True)
+    for half in out.glob(".*.tmp"):  # a kill may leave one
+        half.unlink()
+    files = (out / f"{name}.csv" for name in ("results", "notes", "timing"))  # a finished run may have been copied without timing
+    table, notes, timing = (read_table(path) if path.exists() else [] for path in files)
+    for what, count in sorted(Counter(note["what"] for note in notes).items()):
+        reasons = Counter(note["note"] for note in notes if note["what"] == what).most_common(5)
+        print(f"{what}: {count} ({'; '.join(f'{n} x {reason}' for reason, n in reasons)}); all in notes.csv")
+    if not table:
+        raise ValueError(f"no image could be measured; {out / 'notes.csv'} says why for each")
+    lines = summary(table, seed=seed)
+    write_summary(out / "summary.csv", lines)
+    print(show(lines))
+    names = ("images", "loading", "location", "forwards", *methods)
+    total = {name: np.nansum([row.get(name, 0.0) for row in timing]) for name in names}
+    spent, beside = sum(total[m] for m in methods), total["loading"] + total["location"]
+    print(f"{len(table)} rows, {total['images']:.0f} images; methods {spent:.1f} s, metrics' forwards {total['forwards']:.1f} s; "
+          f"loading and location {beside:.1f} s = {beside / max(spent, 1e-9):.1%} of that of the methods")
+
+
+def benchmark(dataset, model, methods, metrics=None, *, out, limit: int | None = None, root=None,
+              split: str | None = None, batch: int = 8, seed: int = 0, link: str | None = None, tolerance: float | None = None,
+              options: dict | None = None, device=None) -> list[dict]:
+    """Measure methods on a data set; write results.csv, notes.csv, timing.csv, summary.csv and config.json to `out`.
+
+    dataset: a name, or an `Images`; model: a name of `load_model`, or a network that takes RGB in [0, 1]; methods, metrics:
+    text as on the command line, or lists; options: keyword options for every method, e.g. {"layer": "layer3"}; the rest: HELP.
+    The centre baseline is always a row. Returns the summary. Run again after a kill it goes on where it stopped and ends with
+    the same table; with another configuration it raises ValueError. ValueError, TypeError also for what methods and data sets
+    refuse; FileNotFoundError for missing data or weights.
+    """
+    names = [m for m in split_list(methods) if m != CENTRE]
+    data, rank, world = open_dataset(dataset, root, split), int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    able = [m for m in METRICS if data.kind != "folder" or m not in LOCATION]  # a folder has no boxes
+    metrics = [m for m in ("pointing", "energy", "drop", "increase") if m in able] if metrics is None else split_list(metrics)
+    unknown = [m for m in metrics if m not in able]
+    if unknown or batch < 1 or (limit is not None and limit < 1) or not names:
+        raise ValueError(f"methods {names}, metrics {metrics}, batch {batch}, limit {limit}; accepted for {data.kind}: "
+                         f"at least one method, metrics from {', '.join(able)}, batch and limit 1 or more")
+    parsed = {name: partial(parse_method(name, METHODS), **(options or {})) for name in names}
+    used = data.names[:limit]
+    place = torch.device(device or default_device())
+    if isinstance(model, nn.Module):
+        network, place = model, next(model.parameters()).device
+    else:
+        if place.type == "cuda" and world > 1:
+            place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        network = load_model(model, place)
+    link, tolerance = link or data.link, (0 if data.kind == "scenes" else 15) if tolerance is None else tolerance
+    config = {"dataset": data.kind, "split": split, "limit": limit, "images": len(used), "methods": names, "metrics": metrics,
+              "model": model if isinstance(model, str) else type(model).__name__, "link": link, "tolerance": tolerance,
+              "batch": batch, "seed": seed, "options": options or {}, "device": place.type}
+    record, out = provenance(config, network, used), Path(out)
+    check_folder(out, record)
+    own = world > 1 and not dist.is_initialized()
+    if own:
+        dist.init_process_group("gloo", timeout=timedelta(days=7))
+    chunks = [range(low, min(low + batch, len(used))) for low in range(0, len(used), batch)]
+    try:
+        if rank == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            if not (out / "config.json").exists():
+                write_whole(out / "config.json", json.dumps(record, indent=1) + "\n")
+            if not (out / "results.csv").exists():
+                (out / "parts").mkdir(exist_ok=True)
+        if world > 1:
+            dist.barrier()
+        if not (out / "results.csv").exists():
+            run = partial(measure, methods=parsed, metrics=metrics, link=link, tolerance=tolerance, device=place)
+            _measure_all(out, data, network, chunks, batch, seed, run, rank, world)
+        if world > 1:
+            dist.barrier()
+        if rank == 0:
+            _finish(out, len(chunks), [*COLUMNS, "confidence", *metrics], names, seed)
+        if world > 1:
+            dist.barrier()
+        return read_table(out / "summary.csv")
+    finally:
+        if own:
+            dist.destroy_process_group()

@@ -1,0 +1,140 @@
+"""Experiments are data: what a file data/experiments/NN_name.toml may hold, and the runs that it stands for.
+
+    title = "…"            what the file is about; a comment says what it asks
+    kind = "benchmark"     or "sanity"
+    methods = […]          method strings and grids: {method = "cluster_cam", n_clusters = [5, 8], merge = ["cut", "soft"]}
+
+    [[runs]]               networks on a data set, one run for each network
+    name = "32_{model}"    the run's folder in data/results; {model} stands for the network
+    dataset = "scenes"     or "imagenet", "voc"
+    models = […]           the networks
+    metrics = […]          not for sanity
+    split, limit           which part of the data set, how many of its images; may be left out
+    before, after          methods that these runs ask besides, before and after those of the file; may be left out
+"""
+
+import inspect
+import re
+import tomllib
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from ..methods import METHODS
+from ..methods.parts.scales import multi_scale
+from .measure import METRICS, parse_method
+
+FILE = {"title": str, "kind": str, "methods": list, "runs": list}  # key -> type of its value
+RUN = {"name": str, "dataset": str, "models": list}
+OPTIONAL = {"split": str, "limit": int, "before": list, "after": list}
+TYPES = {str: "text", int: "a whole number from 1", list: "a list that is not empty"}
+KINDS = ("benchmark", "sanity")
+DATASETS = ("scenes", "imagenet", "voc")
+
+
+class Run(NamedTuple):
+    """One network on one data set: what `benchmark` or `sanity` is asked, and the name of the folder that keeps the answer."""
+
+    name: str
+    experiment: str  # its file, without .toml
+    title: str
+    kind: str
+    dataset: str
+    model: str
+    split: str | None
+    limit: int | None
+    metrics: list[str] | None
+    methods: list[str]
+
+
+def expand(entry) -> list[str]:
+    """Method strings of one entry of `methods`: text as it is, a grid as every combination of its values, the last fastest.
+
+    {method = "m", a = [1, 2], b = ["x", "y"]} -> m:a=1:b=x, m:a=1:b=y, m:a=2:b=x, m:a=2:b=y. The key `options` takes whole
+    options, where an axis is more than one of them: {method = "m", options = ["a=1", "b=x:c=y"]} -> m:a=1, m:b=x:c=y.
+    Raises ValueError for anything else.
+    """
+    if isinstance(entry, str):
+        return [entry]
+    if not isinstance(entry, dict) or "method" not in entry:
+        raise ValueError(f"{entry!r} among the methods; accepted: text, or a table of a method and values of its options")
+    axes = []
+    for key, values in entry.items():
+        values = values if isinstance(values, list) else [values]
+        if not values or any(isinstance(value, list | dict) for value in values):
+            raise ValueError(f"{key} = {values!r} in a grid; accepted: one value or more, a list among them as text, \"[1,1.5]\"")
+        if key == "method":
+            axes.insert(0, values)
+        elif key == "options":
+            axes.append([f":{value}" for value in values])
+        else:
+            axes.append([f":{key}={value}" for value in values])
+    return ["".join(parts) for parts in product(*axes)]
+
+
+def _check_keys(where: str, given, needed: dict, optional: dict) -> None:
+    """ValueError unless `given` is a table that holds every needed key and no unknown one, with values of their types."""
+    known = needed | optional
+    if not isinstance(given, dict):
+        raise ValueError(f"{given!r} in {where}; accepted: a table with {', '.join(known)}")
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(f"unknown key {key!r} in {where}; accepted: {', '.join(known)}")
+        if not isinstance(value, known[key]) or not value:
+            raise ValueError(f"{key} = {value!r} in {where}; accepted: {TYPES[known[key]]}")
+    missing = [key for key in needed if key not in given]
+    if missing:
+        raise ValueError(f"no {missing[0]} in {where}; needed: {', '.join(needed)}")
+
+
+def _check_known(what: str, given: list, known) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; accepted: {', '.join(known)}")
+
+
+def _check_methods(methods: list[str]) -> None:
+    """ValueError for a method, an option or a way of writing them that is not known, and for a method that stands twice."""
+    for text in methods:
+        options = parse_method(text, METHODS).keywords
+        name = text.split(":")[0]
+        parameters = dict(inspect.signature(METHODS[name.removesuffix("+M")]).parameters)
+        if name.endswith("+M"):
+            parameters |= inspect.signature(multi_scale).parameters
+        known = ["layer", *(p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY)]
+        _check_known(f"option of {name}", list(options), known)
+        if methods.count(text) > 1:
+            raise ValueError(f"method {text!r} twice; accepted: each method once")
+
+
+def read_experiment(path: Path) -> list[Run]:
+    """The runs of one file. Raises ValueError that names the file, what is wrong in it and what is accepted."""
+    try:
+        if not re.fullmatch(r"\d\d_\w+", path.stem):
+            raise ValueError("an experiment's file; accepted: NN_name.toml")
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        _check_keys("the file", given, FILE, {})
+        _check_known("kind", [given["kind"]], KINDS)
+        runs = []
+        for entry in given["runs"]:
+            runs += _runs(path.stem, given, entry)
+        return runs
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _runs(experiment: str, given: dict, entry: dict) -> list[Run]:
+    """One [[runs]] table of a file: a run for each of its networks."""
+    metrics = {"metrics": list} if given["kind"] == "benchmark" else {}
+    _check_keys("[[runs]]", entry, RUN | metrics, OPTIONAL)
+    _check_known("dataset", [entry["dataset"]], DATASETS)
+    _check_known("metric", entry.get("metrics", []), METRICS)
+    methods = []
+    for part in [*entry.get("before", []), *given["methods"], *entry.get("after", [])]:
+        methods += expand(part)
+    _check_methods(methods)
+    runs = []
+    for model in entry["models"]:
+        runs.append(Run(entry["name"].replace("{model}", model), experiment, given["title"], given["kind"], entry["dataset"],
+                        model, entry.get("split"), entry.get("limit"), entry.get("metrics"), methods))
+    return runs

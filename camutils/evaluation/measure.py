@@ -1,0 +1,166 @@
+"""One chunk of images: every method, every metric, one row per image x class x method."""
+
+import ast
+import re
+import time
+from contextlib import contextmanager
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor, nn
+
+from ..datasets import Sample
+from ..methods.parts.scales import multi_scale
+from .metrics.confidence import average_drop, confidence, drop_increase, increase
+from .metrics.curves import deletion_insertion, road
+from .metrics.location import box_share, centre_map, energy_game, pointing_game
+from .metrics.robustness import adcc, infidelity, sensitivity_max
+
+LOCATION = ("pointing", "energy")
+VARIANTS = {"": "soft", "_top15": "top15", "_top50": "top50"}
+CONFIDENCE = {f"{metric}{suffix}": (variant, measure) for suffix, variant in VARIANTS.items()
+              for metric, measure in (("drop", average_drop), ("increase", increase))}
+CURVES = ("deletion", "insertion")
+PARTS = ("adcc", "coherency", "complexity")  # of one call of `adcc`
+REMOVED = {"road": "most", "road_least": "least"}
+METRICS = (*LOCATION, *CONFIDENCE, *CURVES, *PARTS, "sensitivity", "infidelity", *REMOVED)
+CENTRE = "centre"  # the baseline that looks at no image
+COLUMNS = ["image", "class", "method", "share", "classes", "difficult"]  # then "confidence" and the metrics
+
+
+def split_list(text) -> list[str]:
+    """'a,b:x=[1,2]' -> ['a', 'b:x=[1,2]']: commas outside brackets separate; a list stays as it is. No name twice."""
+    parts = re.split(r",(?![^\[(]*[\])])", text) if isinstance(text, str) else list(text)
+    parts = [p.strip() for p in parts if p.strip()]
+    if not parts or len(set(parts)) < len(parts):
+        raise ValueError(f"{text!r} given; accepted: one or more names, each once, separated by commas")
+    return parts
+
+
+def parse_method(text: str, known: dict):
+    """'gig_cam:steps=10:seed=1' -> the method with these options; 'grad_cam+M' -> it in `multi_scale`. ValueError if unknown."""
+    name, *options = text.split(":")
+    base = name.removesuffix("+M")
+    if base not in known:
+        raise ValueError(f"unknown method {name!r}; accepted: {', '.join(known)}, {CENTRE}, with options as name:option=value, "
+                         "and name+M for several scales")
+    pairs = [option.partition("=") for option in options]
+    if not all(key.strip() and mark for key, mark, _ in pairs):
+        raise ValueError(f"method {text!r}; accepted: name:option=value:option=value")
+    method = partial(multi_scale, known[base]) if base != name else known[name]
+    return partial(method, **{key.strip(): _literal(key.strip(), value.strip()) for key, _, value in pairs})
+
+
+def _literal(key: str, text: str):
+    """What a value on the command line means: a Python literal where it reads as one, else the text; a layer's name is text."""
+    if key == "layer" and not text.startswith(("[", "(", "None")):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+@contextmanager
+def timed(seconds: dict, name: str, device: torch.device):
+    """Add the body's wall-clock time to seconds[name], with the accelerator's queue emptied at both ends."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda *_: None
+    wait(device)
+    start = time.perf_counter()
+    yield
+    wait(device)
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def seeded(method, seed: int, device: torch.device):
+    """The method with the common arguments; every call starts from the same random state, and the caller's is restored."""
+    def run(model, images, targets, layer=None):
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return method(model, images, targets)
+    return run
+
+
+_centre = lru_cache(maxsize=32)(centre_map)
+
+
+def location(maps: list[Tensor], boxes: list[Tensor], metrics, tolerance: float) -> dict[str, list]:
+    """Pointing and energy game at original size: on an accelerator maps of equal size in one batch, else one by one (cache)."""
+    values = {metric: [float("nan")] * len(maps) for metric in metrics if metric in LOCATION}
+    kinds = [tuple(m.shape) if m.device.type != "cpu" else i for i, m in enumerate(maps)]
+    for kind in dict.fromkeys(kinds):
+        rows = [i for i, k in enumerate(kinds) if k == kind]
+        stack, where = torch.stack([maps[i] for i in rows]), [boxes[i] for i in rows]
+        for metric in values:
+            found = pointing_game(stack, where, tolerance) if metric == "pointing" else energy_game(stack, where)
+            for i, value in zip(rows, found.tolist(), strict=True):
+                values[metric][i] = value
+    return values
+
+
+def faithfulness(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, metrics, link: str, before) -> dict[str, list]:
+    """Confidence metrics on the network's input: each masked batch is asked once, however many metrics read it."""
+    values = {}
+    for variant in dict.fromkeys(CONFIDENCE[m][0] for m in metrics if m in CONFIDENCE):
+        Y, O = drop_increase(model, images, maps, targets, variant, link=link, confidence_before=before)  # noqa: E741
+        values |= {m: CONFIDENCE[m][1](Y, O).tolist() for m in metrics if m in CONFIDENCE and CONFIDENCE[m][0] == variant}
+    if any(m in CURVES for m in metrics):
+        curves = deletion_insertion(model, images, maps, targets, link=link)
+        values |= {m: getattr(curves, f"{m}_auc").tolist() for m in metrics if m in CURVES}
+    return values
+
+
+def robustness(method, model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, metrics, link: str) -> dict[str, list]:
+    """Metrics that call the method again or ask the network often; the map of the image itself is not made a second time.
+
+    road, road_least: mean confidence over the percentiles of `road`.
+    """
+    values = {}
+    if any(m in PARTS for m in metrics):
+        values = adcc(method, model, images, targets, maps=maps, link=link)._asdict()
+    if "sensitivity" in metrics:
+        values["sensitivity"] = sensitivity_max(method, model, images, targets, maps=maps)
+    if "infidelity" in metrics:
+        values["infidelity"] = infidelity(model, images, maps, targets, link=link)
+    values |= {m: road(model, images, maps, targets, order=REMOVED[m], link=link).mean(1) for m in metrics if m in REMOVED}
+    return {m: values[m].tolist() for m in (*PARTS, "sensitivity", "infidelity", *REMOVED) if m in metrics}
+
+
+def measure(model: nn.Module, pairs: list[tuple[Sample, int | None, int]], methods: dict, metrics, *, link: str, tolerance: float,
+            device: torch.device, seed: int, seconds: dict) -> list[dict]:
+    """Rows of some (sample, position of the class in it, target) triples; position None: a sample without classes.
+
+    methods: name -> function; the centre baseline is added, for location only. Every call of a method starts from the same random
+    state, made from `seed`; the caller's is restored. Pairs whose boxes are all difficult have no location. Adds to `seconds`:
+    a method's own name stands for its map alone; calls that a metric makes count as "forwards".
+    """
+    samples = [sample for sample, _, _ in pairs]
+    targets = torch.tensor([target for _, _, target in pairs], device=device)
+    none = torch.zeros(0, 4)
+    with timed(seconds, "location", device):
+        images = torch.stack([s.image for s in samples]).to(device)
+        own = [none if c is None else s.boxes[c] for s, c, _ in pairs]
+        hard = [bool(c is not None and s.difficult[c].all()) for s, c, _ in pairs]
+        boxes = [none if skip else b for b, skip in zip(own, hard, strict=True)]
+        head = [{"image": s.name, "class": str(t if c is None else s.classes[c]), "classes": len(s.classes), "difficult": int(h),
+                 "share": box_share(b, s.geometry.size) if len(b) else float("nan")}
+                for (s, c, t), b, h in zip(pairs, own, hard, strict=True)]
+    with timed(seconds, "forwards", device):
+        before = confidence(model, images, targets, link)
+    table = []
+    for name, method in {**methods, CENTRE: None}.items():
+        values = {"confidence": before.tolist()}
+        if method:
+            method = seeded(method, seed, device)
+            with timed(seconds, name, device):
+                maps = method(model, images, targets)
+            with timed(seconds, "forwards", device):
+                values |= faithfulness(model, images, maps, targets, metrics, link, before)
+                values |= robustness(method, model, images, maps, targets, metrics, link)
+        if any(m in LOCATION for m in metrics):
+            with timed(seconds, "location", device):
+                full = ([s.geometry.restore(m) for s, m in zip(samples, maps, strict=True)] if method
+                        else [_centre(s.geometry.size) for s in samples])
+                values |= location(full, boxes, metrics, tolerance)
+        table += [{**h, "method": name, **{k: v[i] for k, v in values.items()}} for i, h in enumerate(head)]
+    return [table[m * len(pairs) + i] for i in range(len(pairs)) for m in range(len(methods) + 1)]

@@ -1,0 +1,143 @@
+"""A results folder that survives a kill: parts written whole or not at all, merged into one table at the end.
+
+    config.json    what was measured with what: settings, versions, commit, checksums; a run with others is refused
+    parts/         one file per chunk of images while the run lasts
+    results.csv    one row per image x class x method       notes.csv   files skipped, changed, or pairs left out, and why
+    timing.csv     seconds per chunk (differ from run to run)   summary.csv    means, intervals, comparisons
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..places import ROOT
+
+KEYS = ("image", "class", "method")
+TEXT = {*KEYS, "control", "subset", "metric", "against", "what", "note"}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a kill at any moment leaves the old one or the new one, never a part of it."""
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with half.open("w", newline="", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, path)
+
+
+def as_csv(rows: list[dict], columns: list[str]) -> str:
+    """Rows as CSV: numbers with six significant digits, NaN and missing values empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({c: _cell(row.get(c)) for c in columns})
+    return text.getvalue()
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.6g}"
+    return "" if value is None else value
+
+
+def read_table(path: Path) -> list[dict]:
+    """Rows of a CSV file of this module: text columns as they are, all others float, NaN where empty."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return [{c: v if c in TEXT else float(v or "nan") for c, v in row.items()} for row in csv.DictReader(file)]
+
+
+def checksum(model: nn.Module) -> str:
+    """SHA-256 over the names and values of a network's state: the same weights give the same 64 digits, on any device."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def provenance(config: dict, model: nn.Module, names: list[str]) -> dict:
+    """What stands in config.json: no path, host or time. Raises TypeError for settings that JSON cannot hold."""
+    try:
+        config = json.loads(json.dumps(config))
+    except TypeError as error:
+        raise TypeError(f"a setting cannot be written down ({error}); accepted: numbers, text, lists") from error
+    try:
+        own = version("camutils")
+    except PackageNotFoundError:
+        own = "not installed"
+    versions = {"camutils": own, "python": platform.python_version(), "numpy": version("numpy"), "torch": torch.__version__,
+                "torchvision": version("torchvision"), "pillow": version("pillow")}
+    return {"config": config, "versions": versions, "weights_sha256": checksum(model),
+            "images_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(), "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with `+changes` where the package differs from it; None where there is no git checkout."""
+    def git(*words):
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        return (git("rev-parse", "HEAD") + "+changes" * bool(git("status", "--porcelain", "--", "camutils"))
+                if (ROOT / ".git").exists() else None)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def differences(old: dict, new: dict) -> list[str]:
+    """Where two records of `provenance` differ, the commit aside: 'batch is 8 there, 4 here'."""
+    flat = [{**{k: v for k, v in r.items() if k != "commit" and not isinstance(v, dict)}, **r["config"], **r["versions"]}
+            for r in (old, new)]
+    keys = sorted({*flat[0], *flat[1]})
+    return [f"{k} is {flat[0].get(k)!r} there, {flat[1].get(k)!r} here" for k in keys if flat[0].get(k) != flat[1].get(k)]
+
+
+def check_folder(out: Path, record: dict) -> None:
+    """Refuse a folder that holds other results. Raises ValueError that names every difference; prints a changed commit."""
+    path = out / "config.json"
+    if not path.exists():
+        if (out / "results.csv").exists() or (out / "parts").exists():
+            raise ValueError(f"{out} holds results without config.json; accepted: a new folder, or one of an earlier run")
+        return
+    old = json.loads(path.read_text())
+    changed = differences(old, record)
+    if changed:
+        raise ValueError(f"{out} holds results of another configuration: {'; '.join(changed)}; "
+                         "accepted: the same, or another folder")
+    if old["commit"] != record["commit"]:
+        print(f"note: the results in {out.name} were begun at commit {old['commit']}, this is {record['commit']}")
+
+
+def part_path(out: Path, chunk: int) -> Path:
+    """Where the rows of one chunk lie until the run is merged."""
+    return out / "parts" / f"{chunk:06d}.json"
+
+
+def write_part(out: Path, chunk: int, part: dict) -> None:
+    """Store one chunk: {"rows": …, "notes": …, "timing": …}; numbers survive exactly."""
+    write_whole(part_path(out, chunk), json.dumps(part))
+
+
+def merge(out: Path, chunks: int, columns: list[str]) -> None:
+    """All parts, in order, into timing.csv, notes.csv and, last, results.csv. The parts stay.
+
+    Raises ValueError that names the first missing part: nothing is merged then.
+    """
+    missing = [k for k in range(chunks) if not part_path(out, k).exists()]
+    if missing:
+        raise ValueError(f"chunk {missing[0]} of {chunks} is missing in {out / 'parts'}; start the same command again")
+    parts = [json.loads(part_path(out, k).read_text()) for k in range(chunks)]
+    timing = [{"chunk": k, **part["timing"]} for k, part in enumerate(parts)]
+    seconds = list(dict.fromkeys(key for row in timing for key in row))
+    write_whole(out / "timing.csv", as_csv(timing, seconds))
+    write_whole(out / "notes.csv", as_csv([note for part in parts for note in part["notes"]], ["image", "what", "note"]))
+    write_whole(out / "results.csv", as_csv([row for part in parts for row in part["rows"]], columns))

@@ -1,0 +1,141 @@
+"""Sanity checks on a data set: does a method's map still look the same where it should not?
+
+One row per image, class, method and control: how like the untouched map is the map under the control, and what does it score?
+The controls of `control_maps`, and three that need all pictures:
+
+    other    the method's maps of other pictures: the floor, how alike two maps are that have nothing in common
+    mean     the method's mean map over all other pictures
+    centre   a spot in the middle of the picture
+
+A method that reads the network is near `other` with random weights, shuffled labels, another class, and far above it under noise.
+Beside every method stands `edges`, which never looks at the network.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..core.probe import predict
+from ..datasets import Sample, open_dataset
+from ..methods import METHODS
+from ..networks.load import default_device, load_model
+from ..networks.scene_networks import SCENE_NETWORKS, SHUFFLED
+from .controls import cascade_modules, control_maps, edges, likeness
+from .measure import CENTRE, location, parse_method, split_list
+from .metrics import centre_map
+from .results import as_csv, check_folder, checksum, provenance, read_table, write_whole
+from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
+
+EDGES, FLOOR, OTHERS = "edges", "other", 8
+COLUMNS = ["image", "class", "method", "control", "correlation", "ssim", "pointing", "energy"]
+SUMMARY = ["method", "control", "mean", "low", "high", "above", "above_low", "above_high", "ssim", "pointing", "energy"]
+
+
+def _rows(name: str, control: str, L: Tensor, draws: list[Tensor], pairs: list[tuple], tolerance: float) -> list[dict]:
+    """One row per pair of image and class: means over the draws."""
+    values = {c: [] for c in COLUMNS[4:]}
+    for M in draws:
+        rho, ssim = likeness(L, M)
+        full = [s.geometry.restore(m) for (s, _, _), m in zip(pairs, M, strict=True)]
+        where = location(full, [s.boxes[p] for s, p, _ in pairs], ("pointing", "energy"), tolerance)
+        for column, value in ({"correlation": rho.tolist(), "ssim": ssim.tolist()} | where).items():
+            values[column].append(value)
+    means = {c: np.mean(v, 0).round(4).tolist() for c, v in values.items()}
+    return [{"image": s.name, "class": str(s.classes[p]), "method": name, "control": control,
+             **{c: v[i] for c, v in means.items()}} for i, (s, p, _) in enumerate(pairs)]
+
+
+def _method_rows(name: str, method, pairs: list[tuple], batch: int, outputs: int, tolerance: float, device, run: partial):
+    """All rows of one method, control by control."""
+    rows, own = [], []
+    for chunk in tqdm([pairs[i : i + batch] for i in range(0, len(pairs), batch)], desc=name, unit="batch"):
+        images = torch.stack([s.image for s, _, _ in chunk]).to(device)
+        absent = [next(c for c in (np.arange(outputs) + t + 1) % outputs if c not in s.classes) for s, _, t in chunk]
+        targets, absent = (torch.tensor(np.array(t), device=device) for t in ([t for _, _, t in chunk], absent))
+        found = run(method, images=images, targets=targets, absent=absent)
+        own.append(found["itself"][0])
+        rows += [row for control, draws in found.items() for row in _rows(name, control, own[-1], draws, chunk, tolerance)]
+    L, names = torch.cat(own), [s.name for s, _, _ in pairs]
+    apart = [[k for k, other in enumerate(names) if other != name] for name in names]  # rows of other pictures
+    others = [L[[k[(i + j * len(k) // OTHERS) % len(k)] for i, k in enumerate(apart)]] for j in range(OTHERS)]
+    mean, centre = torch.stack([L[k].mean(0) for k in apart]), centre_map(L.shape[1:]).to(L).expand_as(L)
+    for control, draws in ((FLOOR, others), ("mean", [mean]), ("centre", [centre])):
+        rows += _rows(name, control, L, draws, pairs, tolerance)
+    return rows
+
+
+def summarise(rows: list[dict], seed: int = 0) -> list[dict]:
+    """Per method and control: mean correlation, 95 % interval by image, and how far it stands above `other` (paired).
+
+    NaN for a method whose untouched maps are all constant.
+    """
+    lines, table = [], {}
+    for row in rows:
+        table.setdefault((row["method"], row["control"]), []).append(row)
+    for (method, control), own in table.items():
+        images, rho = [r["image"] for r in own], [r["correlation"] for r in own]
+        m, d, floor = Interval(*[np.nan] * 3, 0), Comparison(*[np.nan] * 4), [r["correlation"] for r in table[method, FLOOR]]
+        if not np.isnan(rho).all():
+            m, d = bootstrap_mean(rho, images, seed=seed), paired_bootstrap(rho, floor, images, seed=seed)
+        known = {c: [r[c] for r in own if r[c] == r[c]] for c in ("ssim", "pointing", "energy")}
+        rest = {c: float(np.mean(values)) if values else np.nan for c, values in known.items()}
+        lines.append({"method": method, "control": control, "mean": m.mean, "low": m.low, "high": m.high,
+                      "above": d.difference, "above_low": d.low, "above_high": d.high, **rest})
+    return lines
+
+
+def sanity(dataset, model, methods, *, out, limit: int | None = None, root=None, split: str | None = None, batch: int = 8,
+           seed: int = 0, draws: int = 1, radii=(0.02, 0.05, 0.1), modules: list[str] | None = None,
+           shuffled: nn.Module | None = None, device=None) -> list[dict]:
+    """Run every control on every method; write results.csv, summary.csv and config.json to `out`; return the summary.
+
+    dataset, model, methods: as `benchmark`; data sets whose classes are the network's outputs: scenes, imagenet. modules: the
+    cascade's steps, head first (None: `cascade_modules`); draws: of random weights and noise; shuffled: the network of `labels`
+    (None: MODEL_shuffled; without one the control is left out). Finished methods in `out` are kept: run again with other
+    methods, it adds theirs. With any other setting it raises ValueError, as for what methods and data sets refuse.
+    """
+    data, device = open_dataset(dataset, root, split), torch.device(device or default_device())
+    names = [n for n in split_list(methods) if n != CENTRE]  # which is a control
+    parsed = {EDGES: edges} | {name: parse_method(name, METHODS) for name in names}
+    if data.kind not in ("scenes", "imagenet") or min(batch, draws, len(names)) < 1 or (limit is not None and limit < 2):
+        raise ValueError(f"data set {data.kind}, methods {names}, batch {batch}, draws {draws}, limit {limit}; accepted: scenes "
+                         "or imagenet, at least one method, batch and draws 1 or more, limit 2 or more")
+    device, used = next(model.parameters()).device if isinstance(model, nn.Module) else device, data.names[:limit]
+    network = model if isinstance(model, nn.Module) else load_model(model, device)
+    if shuffled is None and f"{model}{SHUFFLED}" in SCENE_NETWORKS:
+        shuffled = load_model(f"{model}{SHUFFLED}", device)
+    modules = modules or cascade_modules(network)
+    config = {"dataset": data.kind, "split": split, "limit": limit, "images": len(used), "methods": names, "modules": modules,
+              "model": model if isinstance(model, str) else type(model).__name__, "shuffled": shuffled and checksum(shuffled),
+              "radii": list(radii), "draws": draws, "batch": batch, "seed": seed, "device": device.type}
+    record, out = provenance(config, network, used), Path(out)
+    if (out / "config.json").exists():
+        record["config"]["methods"] = json.loads((out / "config.json").read_text())["config"]["methods"]
+    check_folder(out, record)
+    record["config"]["methods"] = list(dict.fromkeys([*record["config"]["methods"], *names]))
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "config.json", json.dumps(record, indent=1) + "\n")
+    rows = read_table(out / "results.csv") if (out / "results.csv").exists() else []
+    items = [data[i] for i in range(len(used))]
+    samples = [s for s in items if isinstance(s, Sample)]
+    notes = [{"image": s.name, "what": "skipped", "note": s.reason} for s in items if not isinstance(s, Sample)]
+    write_whole(out / "notes.csv", as_csv(notes, ["image", "what", "note"]))
+    pairs = [(s, p, int(c)) for s in samples for p, c in enumerate(s.classes)]
+    if len({s.name for s, _, _ in pairs}) < 2:
+        raise ValueError(f"{len(samples)} of {len(items)} pictures can be used; accepted: 2 or more, with classes")
+    outputs = predict(network, samples[0].image[None].to(device)).shape[1]
+    crowded = [s.name for s in samples if set(range(outputs)) <= {int(c) for c in s.classes}]
+    if crowded:
+        raise ValueError(f"{crowded[0]} holds all {outputs} classes of the network; accepted: pictures that leave one out")
+    run = partial(control_maps, model=network, modules=modules, shuffled=shuffled, radii=radii, draws=draws, seed=seed)
+    for name in [n for n in parsed if n not in {row["method"] for row in rows}]:
+        rows += _method_rows(name, parsed[name], pairs, batch, outputs, 0 if data.kind == "scenes" else 15, device, run)
+        write_whole(out / "results.csv", as_csv(rows, COLUMNS))
+    lines = summarise(rows, seed)
+    write_whole(out / "summary.csv", as_csv(lines, SUMMARY))
+    return lines

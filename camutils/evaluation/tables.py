@@ -1,0 +1,94 @@
+"""Tables of measured results, as the notebooks print them: means with 95 % intervals, and what a paired comparison decides.
+
+    rows = read_results("02_scenes_resnet", "10_scenes_resnet")
+    print(table(rows, {"Grad-CAM": "grad_cam", "ours": "integrative_cam"}, ["energy", "drop"], against="grad_cam"))
+"""
+
+import numpy as np
+
+from ..places import DATA, need_checkout
+from .measure import CENTRE
+from .results import read_table
+from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
+
+HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increase_top50", "insertion", "adcc", "coherency",
+                    "road_least")
+
+
+def read_results(*names: str) -> list[dict]:
+    """Rows of one or several runs of the runner in data/results, measured on the same images and classes, as one list.
+
+    A method that several runs hold is taken from the first. Raises FileNotFoundError for a missing run, ValueError for runs on
+    other images or classes.
+    """
+    need_checkout("measured results are")
+    found, pairs = [], None
+    for name in names:
+        path = DATA / "results" / name / "results.csv"
+        if not path.exists():
+            raise FileNotFoundError(f"no results of {name}; `camutils results` measures what data/experiments ask")
+        rows = read_table(path)
+        own = [(row["image"], row["class"]) for row in rows if row["method"] == CENTRE]
+        if pairs is not None and own != pairs:
+            raise ValueError(f"{name} was measured on other images or classes than {names[0]}")
+        known, pairs = {row["method"] for row in found}, own
+        found += [row for row in rows if row["method"] not in known]
+    return found
+
+
+def column(rows: list[dict], method: str, metric: str) -> np.ndarray:
+    """One metric of one method, in the order of the rows: (N,). ValueError for a method that was not measured."""
+    values = np.array([row[metric] for row in rows if row["method"] == method])
+    if not len(values):
+        raise ValueError(f"{method!r} was not measured; accepted: {', '.join(dict.fromkeys(row['method'] for row in rows))}")
+    return values
+
+
+def _by(rows: list[dict], method: str, metric: str) -> dict:
+    classes = column(rows, method, "class") if metric == "pointing" else None
+    return {"groups": column(rows, method, "image"), "classes": classes}
+
+
+def interval(rows: list[dict], method: str, metric: str, seed: int = 0) -> Interval:
+    """Mean and 95 % bootstrap interval by image; the pointing game as a mean over classes (`statistics.bootstrap_mean`)."""
+    return bootstrap_mean(column(rows, method, metric), **_by(rows, method, metric), seed=seed)
+
+
+def difference(rows: list[dict], method: str, against: str, metric: str, seed: int = 0) -> Comparison:
+    """Paired comparison of two methods on the same rows, method minus against (`statistics.paired_bootstrap`)."""
+    pair = (column(rows, m, metric) for m in (method, against))
+    return paired_bootstrap(*pair, **_by(rows, method, metric), seed=seed)
+
+
+def verdict(rows: list[dict], method: str, against: str, metric: str, seed: int = 0) -> str:
+    """`+` where the paired 95 % interval lies on the better side of 0, `-` on the worse, ` ` where it holds 0.
+
+    A difference below 1e-5 is rounding (two names for one map), and is not decided.
+    """
+    if method == against:
+        return " "
+    d = difference(rows, method, against, metric, seed)
+    if d.low <= 0 <= d.high or abs(d.difference) < 1e-5:
+        return " "
+    return "+" if (d.low > 0) == (metric in HIGHER_IS_BETTER) else "-"
+
+
+def table(rows: list[dict], methods: dict[str, str], metrics: list[str], against: str | None = None, seed: int = 0) -> str:
+    """Means with intervals as text: a line per method (label -> name), a column per metric, verdicts against one method."""
+    wide = max(map(len, methods)) + 2
+    lines = [" " * wide + "".join(f"{metric:^26}" for metric in metrics).rstrip()]
+    for label, method in methods.items():
+        cells = []
+        for metric in metrics:
+            m = interval(rows, method, metric, seed)
+            mark = verdict(rows, method, against, metric, seed) if against else ""
+            digits = 1 if max(abs(m.low), abs(m.high)) > 2 else 3
+            cells.append(f"{m.mean:.{digits}f} [{m.low:.{digits}f}, {m.high:.{digits}f}] {mark}".ljust(26))
+        lines.append((label.ljust(wide) + "".join(cells)).rstrip())
+    return "\n".join(lines)
+
+
+def on_front(points: dict[str, tuple[float, float]]) -> list[str]:
+    """Names of the points (loss, gain) that no other point beats in one without losing in the other: the Pareto front."""
+    return [name for name, (loss, gain) in points.items()
+            if not any(x <= loss and y >= gain and (x, y) != (loss, gain) for x, y in points.values())]

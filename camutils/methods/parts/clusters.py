@@ -1,0 +1,107 @@
+"""Channels into groups: k-means, any scikit-learn estimator, and two controls.
+
+Channels are sorted by what they hold before they are grouped, so that their order in the network does not matter.
+Letters: K channels, n clusters. Derived in notebooks/30_cluster_cam and notebooks/31_cluster_count.
+"""
+
+from operator import index
+
+import torch
+from torch import Tensor
+
+from ...core.maps import einsum
+from ...extras import extra
+from .kmeans import elbow, kmeans, normalised_rows
+
+CLUSTERINGS = ("kmeans", "spectral", "random", "consecutive")
+
+
+def content_order(rows: Tensor) -> Tensor:
+    """The order of channels by what they hold, (B, K): by the product with one fixed random vector; dead channels last."""
+    fixed = torch.randint(1, 2**32, (rows.shape[2],), generator=torch.Generator().manual_seed(0)).to(rows)
+    key = einsum("bkz,z->bk", rows, fixed)
+    return torch.where(rows.any(2), key, torch.inf).argsort(stable=True, dim=1)
+
+
+def _estimate(rows: Tensor, n: int, clustering, seed: int) -> Tensor:
+    """Labels (k,) of one image's live rows from scikit-learn; global random state is not touched."""
+    clone = extra("sklearn.base", "scikit-learn").clone
+    if clustering == "spectral":
+        if n == 1:
+            return torch.zeros_like(rows[:, 0], dtype=torch.long)
+        spectral = extra("sklearn.cluster", "scikit-learn").SpectralClustering
+        clustering = spectral(n, affinity="nearest_neighbors", n_neighbors=min(10, len(rows)), random_state=seed)
+    estimator = clone(clustering, safe=False)
+    settings = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    unseeded = {k: seed for k, v in settings.items() if k.split("__")[-1] == "random_state" and v is None}
+    labels = torch.as_tensor((estimator.set_params(**unseeded) if unseeded else estimator).fit_predict(rows.cpu().numpy()))
+    if labels.shape != rows.shape[:1] or labels.is_floating_point():
+        raise ValueError(f"fit_predict gave {labels.dtype} of shape {tuple(labels.shape)}; accepted: {len(rows)} whole numbers")
+    return torch.where(labels < 0, -1, labels.unique(return_inverse=True)[1]).to(rows.device)
+
+
+def _renumber(labels: Tensor) -> Tensor:
+    """Clusters numbered by their first member; -1 stays."""
+    n, place = int(labels.max()) + 1, torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
+    first = torch.full((len(labels), n + 1), labels.shape[1], device=labels.device)
+    first = first.scatter_reduce(1, torch.where(labels < 0, n, labels), place, "amin")
+    number = first[:, :n].argsort(stable=True, dim=1).argsort(1)
+    return torch.where(labels < 0, -1, number.gather(1, labels.clamp(min=0))) if n else labels
+
+
+def check_grouping(n_clusters, clustering, seed) -> None:
+    """ValueError or TypeError for what `group_channels` does not accept."""
+    if isinstance(clustering, type) or not (isinstance(clustering, str) or hasattr(clustering, "fit_predict")):
+        raise TypeError(f"clustering is {clustering!r}; accepted: {', '.join(CLUSTERINGS)}, or an estimator (an instance with "
+                        "fit_predict)")
+    if isinstance(clustering, str) and clustering not in CLUSTERINGS:
+        raise ValueError(f"clustering {clustering!r}; accepted: {', '.join(CLUSTERINGS)}, or an estimator with fit_predict")
+    if isinstance(n_clusters, str) and (n_clusters != "elbow" or clustering != "kmeans"):
+        raise ValueError(f"n_clusters {n_clusters!r} with clustering {clustering!r}; accepted: a whole number from 1 on, or "
+                         "'elbow' with clustering 'kmeans'")
+    for name, value, least in (("n_clusters", 1 if n_clusters == "elbow" else n_clusters, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise TypeError(f"{name} is {value!r}; accepted: a whole number from {least} on")
+        if not least <= index(value) < 2**32:
+            raise ValueError(f"{name} {value}; accepted: a whole number from {least} to {2**32 - 1}")
+
+
+def group_channels(A: Tensor, n_clusters=10, clustering="kmeans", seed: int = 0) -> Tensor:
+    """The cluster of every channel, (B, K): 0, 1, ... in order of the first member's content; -1: in none.
+
+        kmeans        `kmeans`, k-means++, four restarts, of each image alone
+        spectral      scikit-learn's SpectralClustering on the graph of 10 nearest neighbours
+        random        control: n groups of equal size, give or take one, drawn with `seed`
+        consecutive   control: n such groups of neighbours in the network's own order of channels, the one order that it is about
+        an estimator with fit_predict: a clone for each image, with its own number of clusters and not n_clusters; `seed` where it
+        has no random state; label -1 (noise) keeps a channel out
+
+    A (B, K, h, w). n_clusters: a whole number; "elbow" (kmeans only, see `elbow`). Dead channels (all zero) are in no cluster;
+    flat ones have a direction and are grouped like any other. Where n_clusters is no less than the number of live channels, each
+    of them is a cluster of its own, and nothing is searched; fewer distinct rows than clusters give fewer clusters.
+    Raises ValueError, TypeError for options that are not accepted, ValueError for activations that are not finite.
+    """
+    check_grouping(n_clusters, clustering, seed)
+    rows = normalised_rows(A)
+    order = content_order(rows)
+    rows, own_place = rows.gather(1, order[..., None].expand_as(rows)), order.argsort(1)
+    live, place = rows.any(2), torch.arange(rows.shape[1], device=rows.device).expand_as(order)
+    size, named = live.sum(1, keepdim=True), isinstance(clustering, str)
+    n = 3 if n_clusters == "elbow" else index(n_clusters)
+    if named and bool((size <= n).all()):
+        labels = place
+    elif clustering == "kmeans":
+        labels = elbow(rows, index(seed)) if n_clusters == "elbow" else kmeans(rows, n, seed=index(seed)).labels
+    elif clustering == "random":
+        shuffled = torch.randperm(rows.shape[1], generator=torch.Generator().manual_seed(index(seed))).to(rows.device)
+        labels = torch.where(live, shuffled, rows.shape[1]).argsort(1).argsort(1) % n
+    elif clustering == "consecutive":
+        rank = live.gather(1, own_place).cumsum(1).gather(1, order) - 1
+        labels = (rank * n).div(size.clamp(min=1), rounding_mode="floor")
+    else:
+        labels = torch.zeros_like(order)
+        for b, k in enumerate(size[:, 0].tolist()):
+            if k > (n if named else 1):  # otherwise there is nothing to search
+                labels[b, :k] = _estimate(rows[b, :k], n, clustering, index(seed))
+    labels = torch.where((size <= n) & named, place, labels)
+    return _renumber(torch.where(live, labels, -1)).gather(1, own_place).to(A.device)

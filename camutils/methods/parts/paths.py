@@ -1,0 +1,124 @@
+"""Paths from a baseline to the image: a batch of pictures in which the pixels fade in, together or chosen by a map.
+
+Every pixel of a picture is described by one number, its progress p in [0, 1]: x_t = x' + p (x - x'), all its channels together.
+So the distance that is left is ||x - x_t||_1 = sum_ij (1 - p_ij) v_ij with v_ij = sum_c |x - x'|_cij, whatever the signs, and a
+pixel that has to fall is a pixel like any other. Derived in notebooks/20_gig_cam.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...core.baselines import baseline_images
+from ...core.maps import upsample
+from ...core.probe import check_images
+
+ORDERS = ("lowest", "highest", "random")
+
+
+class Step(NamedTuple):
+    """One step of a path: t; the images x_t (B,C,H,W); the signed map M_t (B,h,w) there; the progress p (B,H,W) of every pixel;
+    and how often M_t was asked which pixels to move next, (B,)."""
+
+    t: int
+    x: Tensor
+    M: Tensor
+    p: Tensor
+    passes: Tensor
+
+
+def check_path(steps: int, fraction: float = 1, max_dist: float = 0, order: str = "lowest", seed: int = 0) -> None:
+    """Raise TypeError or ValueError for values that no path can be walked with."""
+    for name, value, what in (("steps", steps, "a whole number of 1 or more"), ("seed", seed, "a whole number")):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} is {value!r}; accepted: {what}")
+    if steps < 1:
+        raise ValueError(f"{steps} steps; accepted: 1 or more")
+    for name, value, low in (("fraction", fraction, "above 0"), ("max_dist", max_dist, "from 0")):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"{name} is {value!r}; accepted: a number {low} up to 1")
+        if not 0 <= value <= 1 or (name == "fraction" and value == 0):
+            raise ValueError(f"{name} {value!r}; accepted: a number {low} up to 1")
+    if order not in ORDERS:
+        raise ValueError(f"order {order!r}; accepted: {', '.join(ORDERS)}")
+
+
+def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_dist: float) -> tuple[Tensor, Tensor]:
+    """Move pixels, lowest rank first, until the mean progress weighted by v is a: new p (B,P), passes (B,).
+
+        p_min = max(a - d, 0),   p_max = min(a + d, 1);   p <- max(p, p_min);   until sum p v = a sum v:
+        G = the `fraction` of smallest rank among the pixels with p < p_max;   gamma = (a sum v - sum p v) / sum_G (p_max - p) v
+        p <- p + min(gamma, 1) (p_max - p) on G
+
+    p, rank, v (B,P): progress, what orders the pixels, how far apart x and x' are there. Pixels of equal rank move together,
+    pixels with v = 0 are of no consequence. All images at once: one sort, then a threshold per pass; images that are there wait.
+    """
+    p_min, p_max = max(a - max_dist, 0.0), min(a + max_dist, 1.0)
+    passes = torch.ones(len(p), 1, dtype=torch.long, device=p.device)
+    if max_dist == 0 or a >= 1:  # nothing to choose
+        return torch.full_like(p, min(a, 1.0)), passes[:, 0]
+    p = p.clamp(min=p_min)
+    free = (p < p_max) & (v > 0)
+    rank = rank.masked_fill(~free | rank.isnan(), torch.inf)
+    ranked, left, done = rank.sort(1).values, free.sum(1, keepdim=True), 0
+    missing = a * v.sum(1, keepdim=True) - (p * v).sum(1, keepdim=True)
+    active = (missing > 0) & (left > 0)
+    while True:
+        count = (left.cpu() if left.device.type == "mps" else left).double()  # mps knows no float64
+        take = (count * fraction - 1e-6).ceil().long().clamp(min=1).to(left.device)  # 0.07 of 100 is 7, in binary as well
+        threshold = ranked.gather(1, (done + take - 1).clamp(max=p.shape[1] - 1))
+        G = free & (rank <= threshold) & active
+        room = torch.where(G, (p_max - p) * v, 0).sum(1, keepdim=True)
+        gamma = torch.where(room > missing, missing / torch.where(room > 0, room, 1), 1)
+        p = torch.where(G, torch.where(gamma < 1, p + gamma * (p_max - p), p_max), p)
+        free, done, left = free & ~G, done + G.sum(1, keepdim=True), left - G.sum(1, keepdim=True)
+        missing = missing - room
+        active = active & (missing > 0) & (left > 0)
+        if not active.any():
+            return p, passes[:, 0]
+        passes = passes + active
+
+
+def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline="black", *, steps: int = 30,
+                fraction: float = 0.25, max_dist: float = 0.02, order: str = "lowest", seed: int = 0) -> Iterator[Step]:
+    """Walk from the baseline to the images in equal distances, each step choosing its pixels by the map at the last: `Step`s.
+
+        x_0 = x',   x_t -> x_{t+1}: `advance` with rank = |S_t|, S_t = Up M_t, M_t = signed_map(x_t), a = (t + 1) / T
+
+    So ||x - x_t||_1 = (1 - t/T) ||x - x'||_1 and x_T = x (which is not yielded: T maps for T steps). max_dist=0 is the straight
+    line x' + (t/T)(x - x'). order: "lowest" |S_t| first, "highest", or "random" (one draw per step from `seed`, for all images).
+    images (B,C,H,W); baseline: as `baseline_images`; signed_map: x_t -> (B,h,w) on any grid. Only one step is held at a time.
+    Raises TypeError, ValueError (`check_path`, `check_images`, `baseline_images`; a map that is not (B,h,w)).
+    Source: Kapishnikov et al. 2021 (Guided Integrated Gradients), arXiv 2106.09788, with the map of GIG-CAM (KSII TIIS 19(4),
+    1122-1139, 2025) in place of the gradient.
+    """
+    check_path(steps, fraction, max_dist, order, seed)
+    images = check_images(images)
+    return _walk(signed_map, images, baseline_images(images, baseline), steps, fraction, max_dist, order, seed)
+
+
+def _walk(signed_map, images, baseline, steps, fraction, max_dist, order, seed) -> Iterator[Step]:
+    (B, _, H, W), way = images.shape, images - baseline
+    v = way.abs().sum(1, dtype=torch.promote_types(images.dtype, torch.float32)).flatten(1)
+    p, draw = torch.zeros_like(v), torch.Generator().manual_seed(seed)
+    for t in range(steps):
+        shown = p.view(B, 1, H, W)
+        x = (baseline + shown * way).to(images.dtype)
+        M = signed_map(x)
+        if M.ndim != 3 or len(M) != B:
+            raise ValueError(f"the path's map has shape {tuple(M.shape)}; accepted: ({B}, h, w)")
+        rank = p if max_dist == 0 else _ranks(M, (H, W), order, draw).to(v)
+        p, passes = advance(p, rank, v, (t + 1) / steps, fraction, max_dist)
+        yield Step(t, x, M, shown[:, 0], passes)
+
+
+def _ranks(M: Tensor, size: tuple[int, int], order: str, draw: torch.Generator) -> Tensor:
+    """What orders the pixels (B,P), lowest first. |S| that differ by no more than rounding, 64 eps max |S|, are ties."""
+    if order == "random":
+        return torch.rand(1, size[0] * size[1], generator=draw).expand(len(M), -1)
+    S = upsample(M, size).abs().flatten(1)
+    grain = 64 * torch.finfo(S.dtype).eps * S.amax(1, keepdim=True)
+    rank = (S / torch.where(grain > 0, grain, 1)).round()
+    return rank if order == "lowest" else -rank

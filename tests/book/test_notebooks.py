@@ -1,0 +1,94 @@
+"""The contract that every notebook keeps: its form, its outputs, its figures. (That outputs reproduce is nbval's part.)"""
+
+import re
+
+import nbformat
+import pytest
+
+from camutils.book.render import PRESETS, find_notebooks, parameters_of
+from camutils.places import NOTEBOOKS, ROOT, figure_path
+
+ALL = find_notebooks()
+each = pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
+
+
+def cells(path, kind):
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind]
+
+
+def text(path):
+    return "\n".join(c.source for c in cells(path, "markdown"))
+
+
+def test_there_are_notebooks():
+    assert [p.stem for p in ALL][:2] == ["00_first_heatmap", "01_grad_cam_family"]
+
+
+@each
+def test_skeleton(path):
+    number = path.stem.split("_")[0]
+    prose = text(path)
+    assert prose.startswith(f"# {number} · ")
+    for part in ("**Reference", "In this notebook we", "## What we saw", "## Exercises"):
+        assert part in prose, f"{path.stem} lacks {part!r}"
+    assert not re.search(r"\b(RESULT|SAW)", prose), "an unfilled place"
+    asked = prose.split("In this notebook we")[1].split("\n#")[0]
+    answered = prose.split("## What we saw")[1].split("## Exercises")[0]
+    assert asked.count("\n- ") == answered.count("\n- ") == 3
+
+
+@each
+def test_one_commented_and_annotated_parameters_cell(path):
+    tagged = [c for c in cells(path, "code") if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for line in tagged[0].source.split("\n"):
+        assert re.fullmatch(r"\w+: \w+(\[\w+\])? = .+  # .+", line), line
+
+
+@each
+def test_executed_top_to_bottom_without_errors(path):
+    code = cells(path, "code")
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        assert not any(o.output_type == "error" or o.get("name") == "stderr" for o in cell.outputs), cell.source
+        assert not any(tag == "injected-parameters" for tag in cell.metadata.get("tags", []))
+        assert "papermill" not in cell.metadata and "execution" not in cell.metadata
+
+
+@each
+def test_outputs_name_no_machine(path):
+    for cell in cells(path, "code"):
+        for out in cell.outputs:
+            shown = out.get("text", "") + out.get("data", {}).get("text/plain", "")
+            assert str(ROOT) not in shown and not re.search(r"\b0x[0-9a-f]{6,}", shown), shown
+
+
+@each
+def test_figures_carry_the_number_and_exist(path):
+    number = path.stem.split("_")[0]
+    source = "\n".join(c.source for c in cells(path, "code"))
+    saved = re.findall(r'save_figure\(\w+, "([^"]+)"\)', source)
+    assert saved and all(name.startswith(f"{number}_") for name in saved)
+    assert all((ROOT / "figures" / f"{name}.png").exists() for name in saved)
+    shown = re.findall(r"\]\(\.\./(figures/[^)]+)\)", text(path))
+    assert all((ROOT / name).exists() for name in shown), shown
+    if set(PRESETS["photos"]) <= set(parameters_of(path)):
+        assert all(figure_path(name, "photos").exists() for name in saved)
+
+
+def test_no_picture_stands_twice():
+    seen = {}
+    for path in sorted((ROOT / "figures").rglob("*.png")):
+        seen.setdefault(path.read_bytes(), []).append(path.relative_to(ROOT).as_posix())
+    assert [names for names in seen.values() if len(names) > 1] == []
+
+
+def test_every_figure_comes_from_a_notebook():
+    saved = {name for p in ALL for c in cells(p, "code") for name in re.findall(r'save_figure\(\w+, "([^"]+)"\)', c.source)}
+    assert {p.stem for p in (ROOT / "figures").rglob("*.png")} <= saved
+
+
+def test_readme_table_names_every_notebook():
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"notebooks/{p.name}" in readme for p in ALL)
+    assert not [n for n in re.findall(r"notebooks/(\w+\.ipynb)", readme) if not (NOTEBOOKS / n).exists()]

@@ -1,0 +1,207 @@
+"""Damaged, grey, rotated, missing: every file is used, converted with a note, or skipped with a reason. Never a crash."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from make_sets import picture, write_ilsvrc, write_voc, xml
+from PIL import Image
+
+from camutils.datasets import Sample, Skipped, folder, imagenet, read_all, resize_and_crop, scenes, voc
+from camutils.datasets.ahead import load_ahead
+from camutils.datasets.annotations import turn_box
+from camutils.datasets.photos import to_input
+from camutils.datasets.scene import scene
+
+DOG = [("dog", 11, 21, 60, 80, 0)]
+
+
+def jpeg(image, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+def turned(image, orientation) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return jpeg(image, exif=exif)
+
+
+def test_scenes_are_samples_with_identity_geometry():
+    dataset, drawn = scenes("tune", 3), scene("tune", 2)
+    sample = dataset[2]
+    assert [len(dataset), dataset.names[2], sample.name, dataset.link] == [3, "tune_00002", "tune_00002", "sigmoid"]
+    assert torch.equal(sample.image, drawn.image) and sample.classes == drawn.classes.tolist()
+    assert torch.equal(torch.cat(sample.boxes), drawn.boxes) and not any(d.any() for d in sample.difficult)
+    assert torch.equal(sample.geometry.restore(sample.image[0]), sample.image[0])
+
+
+def test_voc_boxes_are_counted_from_one_and_classes_keep_their_own(tmp_path):
+    objects = [("dog", 1, 1, 100, 80, 0), ("cat", 11, 21, 60, 70, 1), ("dog", 31, 41, 50.6, 60, 1)]
+    sample = voc(write_voc(tmp_path, {"a": (picture(100, 80), objects)}))[0]
+    assert sample.classes == ["dog", "cat"] and sample.notes == ()
+    assert sample.boxes[0].tolist() == [[0, 0, 100, 80], [30, 40, 51, 60]] and sample.boxes[1].tolist() == [[10, 20, 60, 70]]
+    assert sample.difficult[0].tolist() == [False, True] and sample.difficult[1].tolist() == [True]
+    assert sample.image.shape == (3, 224, 224) and sample.geometry == resize_and_crop((80, 100))
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB", "YCbCr"])
+def test_other_colour_modes_are_converted_and_said(tmp_path, mode):
+    source = picture(90, 80)
+    sample = voc(write_voc(tmp_path, {"a": (jpeg(source.convert(mode)), DOG)}))[0]
+    assert sample.notes == (() if mode in ("RGB", "YCbCr") else (f"converted from {mode} to RGB",))
+    expected = to_input(source.convert("L") if mode == "L" else source)
+    assert sample.image.shape == (3, 224, 224) and (sample.image - expected).abs().mean() < 0.02
+
+
+def test_bad_files_are_skipped_by_name_and_reason(tmp_path):
+    whole = jpeg(picture(100, 80))
+    entries = {
+        "good": (whole, DOG), "truncated": (whole[: len(whole) // 2], DOG), "text": (b"<html>not found</html>", DOG),
+        "empty": (b"", DOG), "no_image": (None, DOG), "no_xml": (whole, None), "cut_xml": (whole, "<annotation><object>"),
+        "no_object": (whole, []), "no_box": (whole, "<annotation><object><name>dog</name></object></annotation>"),
+        "outside": (whole, [("dog", 200, 200, 300, 300, 0)]), "foreign": (whole, [("unicorn", 1, 1, 5, 5, 0)]),
+        "other_shape": (whole, xml((80, 100), DOG)), "strip": (jpeg(picture(2100, 20)), [("dog", 1, 1, 9, 9, 0)]),
+    }
+    good, skipped = read_all(voc(write_voc(tmp_path, entries)))
+    assert [s.name for s in good] == ["good"]
+    reasons = dict(skipped)
+    assert list(reasons) == [n for n in entries if n != "good"]
+    wanted = {"truncated": "truncated", "text": "not a readable image", "empty": "not a readable image", "no_image": "missing",
+              "no_xml": r"XML.*missing", "cut_xml": "XML.*cannot be read", "no_object": "no annotated object",
+              "no_box": "XML.*cannot be read", "outside": "outside", "foreign": "unicorn",
+              "other_shape": "80 x 100.*100 x 80", "strip": "2100 x 20"}
+    for name, pattern in wanted.items():
+        with pytest.raises(AssertionError, match=pattern):
+            raise AssertionError(reasons[name])
+    assert not any(str(tmp_path) in reason for reason in reasons.values())
+
+
+def test_boxes_over_the_border_are_clipped_and_scaled_ones_said(tmp_path):
+    image = picture(100, 80)
+    entries = {"over": (image, [("dog", -4, 11, 120, 60, 0), ("dog", 200, 1, 210, 9, 0), ("cat", 500, 1, 600, 9, 0)]),
+               "halved": (image, xml((200, 160), [("dog", 21, 41, 60, 80, 0)])), "no_size": (image, xml(None, DOG))}
+    over, halved, no_size = read_all(voc(write_voc(tmp_path, entries)))[0]
+    assert over.classes == ["dog"] and over.boxes[0].tolist() == [[0, 10, 100, 60]]
+    assert over.notes == ("1 box clipped to the image", "2 boxes dropped: empty or outside the image")
+    assert halved.boxes[0].tolist() == [[10, 20, 30, 40]] and halved.notes == ("boxes scaled from 200 x 160 to 100 x 80",)
+    assert no_size.boxes[0].tolist() == [[10, 20, 60, 80]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rotated_files_are_turned_with_their_boxes(tmp_path, orientation):
+    """A red patch fills the box in the stored pixels: upright, it must still fill it."""
+    stored = np.full((80, 120, 3), 40, np.uint8)
+    stored[16:32, 72:112] = (250, 30, 30)
+    data = turned(Image.fromarray(stored), orientation)
+    box = [("dog", 73, 17, 112, 32, 0)]
+    sample = voc(write_voc(tmp_path, {"a": (data, xml((120, 80), box))}), resize=(80, 80), crop=80)[0]
+    H, W = (80, 120) if orientation < 5 else (120, 80)
+    assert sample.geometry.size == (H, W)
+    assert sample.notes == (() if orientation == 1 else (f"turned upright (EXIF orientation {orientation})",))
+    x0, y0, x1, y1 = sample.boxes[0][0].tolist()
+    assert (x1 - x0) * (y1 - y0) == 16 * 40
+    red = sample.geometry.restore(sample.image[0]) > 0.6
+    inside = torch.zeros(H, W, dtype=torch.bool)
+    inside[y0:y1, x0:x1] = True
+    assert (red == inside).double().mean() > 0.98 and red[inside].double().mean() > 0.9
+
+
+def test_boxes_that_are_stated_for_the_upright_image_stay(tmp_path):
+    data = turned(picture(120, 80), 6)
+    sample = voc(write_voc(tmp_path, {"a": (data, xml((80, 120), [("dog", 11, 21, 60, 110, 0)]))}))[0]
+    assert sample.boxes[0].tolist() == [[10, 20, 60, 110]] and sample.geometry.size == (120, 80)
+
+
+def test_turn_box_by_hand():
+    """2 x 3 pixels, the box is the top right one; where it stands upright, for each orientation (TIFF 6.0's table)."""
+    expected = {1: [2, 0, 3, 1], 2: [0, 0, 1, 1], 3: [0, 1, 1, 2], 4: [2, 1, 3, 2],
+                5: [0, 2, 1, 3], 6: [1, 2, 2, 3], 7: [1, 0, 2, 1], 8: [0, 0, 1, 1]}
+    assert {o: turn_box([2, 0, 3, 1], (2, 3), o) for o in range(1, 9)} == expected
+
+
+SYNSETS = [f"n{i:08d}" for i in range(1000)]
+ENTRIES = {f"ILSVRC2012_val_0000000{i}": (picture(100, 80, i), [(SYNSETS[i], 0, 5, 100, 80, 0), (SYNSETS[i], 10, 10, 20, 20, 0)])
+           for i in (3, 7)}
+
+
+@pytest.mark.parametrize("source", ["labels", "synsets", "both", "solution"])
+def test_ilsvrc_classes_come_from_any_of_the_official_files(tmp_path, source):
+    labels = {n: int(n[-1]) for n in ENTRIES}
+    files = {"labels": {"labels": labels}, "synsets": {"synsets": SYNSETS}, "both": {"labels": labels, "synsets": SYNSETS},
+             "solution": {"synsets": SYNSETS, "solution": {n: SYNSETS[i] for n, i in labels.items()}}}[source]
+    root = write_ilsvrc(tmp_path / "ILSVRC", ENTRIES, **files)
+    for given in (root, tmp_path):
+        if given == tmp_path and source != "labels":
+            continue
+        samples, skipped = read_all(imagenet(given))
+        assert skipped == [] and [s.classes for s in samples] == [[3], [7]]
+        assert samples[0].boxes[0].tolist() == [[0, 5, 100, 80], [10, 10, 20, 20]]  # from 0, last pixel not included
+
+
+def test_ilsvrc_problems_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="kaggle.com"):
+        imagenet(tmp_path)
+    root = write_ilsvrc(tmp_path, {**ENTRIES, "other": (picture(50, 50), [(SYNSETS[5], 1, 1, 9, 9, 0)]),
+                                   "bare": (picture(50, 50), None)})
+    with pytest.raises(FileNotFoundError, match="val_labels.csv.*kaggle.com"):
+        imagenet(root)
+    write_ilsvrc(root, {}, labels={**{n: int(n[-1]) for n in ENTRIES}, "other": 9, "bare": 1}, synsets=SYNSETS)
+    samples, skipped = read_all(imagenet(root))
+    assert len(samples) == 2 and skipped == [Skipped("bare", "annotation file (XML) is missing"),
+                                             Skipped("other", "labelled 9, but its boxes are of class 5")]
+    (root / "val_labels.csv").write_text("a.JPEG,3\nb.JPEG,1000\n")
+    with pytest.raises(ValueError, match="line 2.*1000"):
+        imagenet(root)
+    with pytest.raises(ValueError, match="train.*val"):
+        imagenet(root, "train")
+
+
+def test_missing_sets_and_unknown_splits_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="VOCdevkit.*download=True"):
+        voc(tmp_path)
+    with pytest.raises(ValueError, match="test.*trainval"):
+        voc(tmp_path, "test")
+    with pytest.raises(ValueError, match="dev.*train, tune, test"):
+        scenes("dev")
+    with pytest.raises(ValueError, match="no image in"):
+        folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        folder(tmp_path / "nowhere")
+
+
+def test_a_folder_of_own_images(tmp_path):
+    (tmp_path / "deep").mkdir()
+    picture(60, 90).save(tmp_path / "b.png")
+    picture(60, 90).convert("RGBA").save(tmp_path / "deep" / "a.PNG")
+    (tmp_path / "deep" / "broken.jpg").write_bytes(b"no")
+    (tmp_path / "notes.txt").write_text("left out")
+    Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(tmp_path / "sixteen.png")
+    dataset = folder(tmp_path)
+    assert dataset.names == ["b.png", "deep/a.PNG", "deep/broken.jpg", "sixteen.png"]
+    samples, skipped = read_all(dataset)
+    assert [s.name for s in samples] == ["b.png", "deep/a.PNG"] and not any(s.classes for s in samples)
+    assert [s.notes for s in samples] == [(), ("converted from RGBA to RGB",)]
+    assert torch.equal(samples[0].image, samples[1].image)
+    assert [s.name for s in skipped] == ["deep/broken.jpg", "sixteen.png"] and "8 bits" in skipped[1].reason
+
+
+def test_reading_ahead_gives_the_same_items_in_order():
+    dataset = scenes("test", 7)
+    read = [(k, [item.name for item in items]) for k, items, _ in load_ahead(dataset, [(4, range(0, 3)), (9, range(3, 7))])]
+    assert read == [(4, dataset.names[:3]), (9, dataset.names[3:])]
+
+
+def test_the_official_sets_are_read_whole(assets):
+    photographs, skipped = read_all(voc(assets))
+    assert len(photographs) == 200 and skipped == [] and sum(len(s.classes) > 1 for s in photographs) == 29
+    assert {c for s in photographs for c in s.classes} == {"dog", "cat", "sheep", "horse", "cow"}
+    samples, skipped = read_all(imagenet(assets / "ILSVRC"))
+    assert len(samples) == 100 and skipped == [] and all(len(s.classes) == 1 for s in samples)
+    for sample in photographs + samples:
+        H, W = sample.geometry.size
+        boxes = torch.cat(sample.boxes)
+        assert isinstance(sample, Sample) and sample.notes == () and (boxes[:, :2] >= 0).all()
+        assert (boxes[:, 2] <= W).all() and (boxes[:, 3] <= H).all() and (boxes[:, :2] < boxes[:, 2:]).all()

@@ -1,0 +1,328 @@
+"""The runner: its numbers, what it leaves behind, kills, shared work, bad files, refusals; and the summary by hand."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from benchmark_child import network, run
+from make_sets import picture, write_voc
+from torch import nn
+
+import camutils
+from camutils.datasets import group_target, read_all, scenes, voc
+from camutils.evaluation.benchmark import benchmark
+from camutils.evaluation.measure import parse_method, split_list
+from camutils.evaluation.metrics import confidence
+from camutils.evaluation.results import read_table
+from camutils.evaluation.summary import summary
+from camutils.places import ROOT
+
+CHILD = Path(__file__).with_name("benchmark_child.py")
+COMMITTED = ("config.json", "results.csv", "notes.csv", "summary.csv")
+
+
+def start(*words, before=()):
+    """The small benchmark in a process of its own, one thread; its group can be killed."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen([sys.executable, *before, str(CHILD), *map(str, words)], env=environment, start_new_session=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def parts(out) -> list[Path]:
+    return sorted((out / "parts").glob("*.json"))
+
+
+def same(one, other) -> None:
+    """All files that may be committed agree, byte by byte."""
+    for name in COMMITTED:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The results of one uninterrupted run on 22 scenes, in six chunks."""
+    out = tmp_path_factory.mktemp("whole")
+    run(out, 22)
+    return out
+
+
+def test_rows_are_image_by_class_by_method_and_their_numbers_are_the_plain_ones(whole):
+    table, net = read_table(whole / "results.csv"), network()
+    samples = read_all(scenes("test"), range(22))[0]
+    keys = [(s.name, str(c), m) for s in samples for c in s.classes for m in ("grad_cam", "noise", "centre")]
+    assert [(r["image"], r["class"], r["method"]) for r in table] == keys
+    rows = iter([r for r in table if r["method"] == "grad_cam"])
+    for s in samples:
+        for c, boxes in zip(s.classes, s.boxes, strict=True):
+            row, (x0, y0, x1, y1) = next(rows), boxes[0].tolist()
+            L = camutils.grad_cam(net, s.image[None], c)[0]
+            v, u = divmod(int(L.argmax()), 96)
+            Y, O = (net(x[None])[0, c].sigmoid().item() for x in (s.image, s.image * L))  # noqa: E741
+            expected = {"pointing": float(L.max() > 0 and x0 <= u < x1 and y0 <= v < y1),
+                        "energy": float(L[y0:y1, x0:x1].sum() / L.sum().clamp(min=1e-30)), "confidence": float(Y),
+                        "drop": float(100 * max(0, Y - O) / Y), "share": (x1 - x0) * (y1 - y0) / 96**2,
+                        "classes": len(s.classes), "difficult": 0}
+            for name, value in expected.items():
+                assert row[name] == pytest.approx(value, rel=1e-3, abs=1e-4), (s.name, c, name)
+    assert all(r["drop"] != r["drop"] and r["energy"] == r["energy"] for r in table if r["method"] == "centre")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_killed_twice_and_started_again_it_ends_with_the_same_files(whole, tmp_path):
+    counts = []
+    for _ in range(2):
+        already, process = len(parts(tmp_path)), start(tmp_path, 22, 0.4)
+        while len(parts(tmp_path)) <= already and process.poll() is None:
+            time.sleep(0.02)
+        assert process.poll() is None, process.stdout.read()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        counts.append(len(parts(tmp_path)))
+        (tmp_path / "parts" / ".000005.json.1.tmp").write_text('{"rows": [{"image": "test_000')  # a write cut in its line
+        assert not (tmp_path / "results.csv").exists()
+    assert 0 < counts[0] < counts[1] < 6
+    kept = {p.name: p.stat().st_mtime_ns for p in parts(tmp_path)}
+    process = start(tmp_path, 22, 0)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert f"{4 * len(kept)}/22" in said  # the bar starts where the last run stopped
+    same(whole, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*COMMITTED, "timing.csv"])
+
+
+def test_two_processes_end_with_the_files_of_one(whole, tmp_path):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    process = start(tmp_path, 22, 0, before=torchrun)
+    said, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, said
+    same(whole, tmp_path)
+
+
+def test_a_kill_at_any_write_loses_and_repeats_nothing(whole, tmp_path, monkeypatch):
+    """Every write in turn is cut: with half of its bytes on the disk, before it is in place, and just after."""
+    replace, cuts = os.replace, Counter()
+
+    class Killed(BaseException):
+        pass
+
+    def cut(source, target):
+        name = Path(target).name
+        cuts[name] += 1
+        if cuts[name] == 1:
+            os.truncate(source, os.path.getsize(source) // 2)
+        if cuts[name] >= 3:
+            replace(source, target)
+        if cuts[name] <= 3:
+            raise Killed
+
+    monkeypatch.setattr(os, "replace", cut)
+    for _ in range(3 * 11):  # config, six parts, timing, notes, results, summary
+        with pytest.raises(Killed):
+            run(tmp_path, 22)
+    assert len(cuts) == 11 and min(cuts.values()) >= 3
+    run(tmp_path, 22)
+    same(whole, tmp_path)
+
+
+def test_a_finished_run_is_not_measured_again(whole, monkeypatch, capsys):
+    before = {p.name: p.read_bytes() for p in whole.iterdir()}
+    monkeypatch.setattr(sys.modules["camutils.evaluation.benchmark"], "measure", None)
+    lines = run(whole, 22)
+    assert {p.name: p.read_bytes() for p in whole.iterdir()} == before 
+    assert repr(lines) == repr(read_table(whole / "summary.csv"))
+    assert "loading and location" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"limit": 21}, "limit is 22 there, 21 here"),
+    ({"batch": 8}, "batch is 4 there, 8 here"),
+    ({"methods": "grad_cam"}, "methods is"),
+    ({"metrics": "energy"}, "metrics is"),
+    ({"seed": 1}, "seed is 0 there, 1 here"),
+    ({"tolerance": 3}, "tolerance is 0 there, 3 here"),
+    ({"options": {"layer": "0"}}, "options is"),
+    ({"link": "softmax"}, "link is 'sigmoid' there")])
+def test_another_configuration_is_refused_and_changes_nothing(whole, change, said):
+    before = {p.name: p.read_bytes() for p in whole.iterdir()}
+    with pytest.raises(ValueError, match=said):
+        run(whole, change.pop("limit", 22), **change)
+    assert {p.name: p.read_bytes() for p in whole.iterdir()} == before
+
+
+def test_other_weights_and_other_versions_are_refused(whole, tmp_path):
+    net = network()
+    net[0].bias.data += 1e-6
+    with pytest.raises(ValueError, match="weights_sha256"):
+        benchmark("scenes", net, "grad_cam,hires_cam", out=whole, limit=22, batch=4)
+    record = json.loads((whole / "config.json").read_text())
+    record["versions"]["torch"] = "1.0"
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="torch is '1.0' there"):
+        run(tmp_path, 22)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "results.csv").write_text("somebody else's")
+    with pytest.raises(ValueError, match="without config.json"):
+        run(tmp_path, 22)
+
+
+def test_what_may_be_committed_names_no_machine(whole):
+    for name in COMMITTED:
+        text = (whole / name).read_text()
+        assert not any(word in text for word in (str(ROOT), str(whole), os.uname().nodename, str(Path.home()) + "/"))
+    record = json.loads((whole / "config.json").read_text())
+    assert len(record["weights_sha256"]) == len(record["images_sha256"]) == 64
+    assert {"torch", "torchvision", "numpy", "camutils"} <= set(record["versions"]) and record["config"]["seed"] == 0
+
+
+def test_the_callers_network_and_random_state_stay(tmp_path):
+    net, state = network().train(), torch.get_rng_state()
+    benchmark("scenes", net, "grad_cam", "energy,drop", out=tmp_path, limit=3)
+    assert net.training and all(m.training for m in net.modules()) and torch.equal(state, torch.get_rng_state())
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_every_batch_draws_from_its_own_seed_and_again_the_same(tmp_path, monkeypatch):
+    seen = []
+
+    def draw(model, images, targets):
+        seen.append(torch.rand(()).item())
+        return images[:, 0]
+
+    monkeypatch.setitem(camutils.METHODS, "grad_cam", draw)
+    for out in ("a", "b"):
+        benchmark("scenes", network(), "grad_cam", "energy", out=tmp_path / out, limit=10, batch=2)
+    half = len(seen) // 2
+    assert seen[:half] == seen[half:] and len(set(seen)) == half >= 5
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Five VOC images: two good ones, one with a person and a difficult cat, one damaged, one without annotation."""
+    dog, other = [("dog", 21, 31, 80, 70, 0)], picture(90, 120, 3)
+    return write_voc(tmp_path / "set", {
+        "a": (picture(120, 90, 1), dog), "b": (b"damaged", dog), "c": (picture(120, 90, 2), None),
+        "d": (other, [("person", 1, 1, 40, 60, 0), ("cat", 5, 5, 60, 60, 1), ("sheep", 30, 40, 80, 90, 0)]),
+        "e": (picture(100, 100, 4).convert("L"), [("boat", 41, 41, 140, 60, 0)])})
+
+
+def imagenet_like() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 1000)).eval()
+
+
+def test_voc_with_an_imagenet_network_and_bad_files(photographs, tmp_path, capsys):
+    net, out = imagenet_like(), tmp_path / "out"
+    benchmark("voc", net, "grad_cam:layer=1", "pointing,energy,drop", out=out, root=photographs, batch=2)
+    table = read_table(out / "results.csv")
+    assert [(r["image"], r["class"]) for r in table[::2]] == [("a", "dog"), ("d", "cat"), ("d", "sheep"), ("e", "boat")]
+    with (out / "notes.csv").open() as file:
+        notes = {(n["image"], n["what"], n["note"].split(" (")[0]) for n in csv.DictReader(file)}
+    assert notes == {("b", "skipped", "not a readable image"), ("c", "skipped", "annotation file"),
+                     ("d", "left out", "class person: this network has no output for it"),
+                     ("e", "changed", "converted from L to RGB"), ("e", "changed", "1 box clipped to the image")}
+    said = capsys.readouterr().out
+    assert "skipped: 2" in said and "changed: 2" in said and "left out: 1" in said
+    cat = table[2]
+    assert cat["difficult"] == 1 and cat["pointing"] != cat["pointing"] and cat["energy"] != cat["energy"]  # NaN: all difficult
+    samples = {s.name: s for s in read_all(voc(photographs))[0]}
+    for row in table[::2]:
+        x = samples[row["image"]].image[None]
+        target = group_target(row["class"])
+        assert row["confidence"] == pytest.approx(float(confidence(net, x, target)), rel=1e-4)
+        if row["difficult"] == 0:
+            L = camutils.grad_cam(net, x, target, "1")
+            sample = samples[row["image"]]
+            L = sample.geometry.restore(L)[0]
+            x0, y0, x1, y1 = sample.boxes[sample.classes.index(row["class"])][0].tolist()
+            assert row["energy"] == pytest.approx(float(L[y0:y1, x0:x1].sum() / L.sum().clamp(min=1e-9)), rel=1e-3)
+    assert max(r["energy"] for r in table[::2] if not r["difficult"]) > 0
+    assert net(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
+
+
+def test_a_folder_is_measured_at_its_top_class(tmp_path):
+    (tmp_path / "set").mkdir()
+    for i in range(3):
+        picture(90, 70, i).save(tmp_path / "set" / f"{i}.png")
+    net = imagenet_like()
+    benchmark("folder", net, "grad_cam", out=tmp_path / "out", root=tmp_path / "set")
+    table = read_table(tmp_path / "out" / "results.csv")
+    samples = read_all(camutils.datasets.folder(tmp_path / "set"))[0]
+    assert [r["class"] for r in table[::2]] == [str(int(net(s.image[None]).argmax())) for s in samples]
+    assert all(r["drop"] == r["drop"] for r in table[::2]) and "pointing" not in table[0]
+    with pytest.raises(ValueError, match="accepted for folder"):
+        benchmark("folder", net, "grad_cam", "pointing", out=tmp_path / "other", root=tmp_path / "set")
+
+
+def test_only_bad_files_is_one_clear_error(tmp_path):
+    root = write_voc(tmp_path / "set", {"a": (b"no", [("dog", 1, 1, 9, 9, 0)])})
+    with pytest.raises(ValueError, match="no image could be measured"):
+        benchmark("voc", imagenet_like(), "grad_cam", out=tmp_path / "out", root=root)
+    assert "not a readable image" in (tmp_path / "out" / "notes.csv").read_text()
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ({"methods": "grad_kam"}, "grad_kam.*grad_cam, grad_cam_pp"), ({"methods": "grad_cam:layer"}, "name:option=value"),
+    ({"metrics": "pointing,speed"}, "accepted for scenes.*insertion"), ({"methods": "centre"}, "at least one"),
+    ({"methods": "grad_cam,grad_cam"}, "each once"), ({"batch": 0}, "batch 0"), ({"limit": 0}, "limit 0"),
+    ({"root": "there"}, "scenes without a root"), ({"dataset": "coco"}, "coco.*imagenet, folder"), ({"split": "dev"}, "dev"),
+    ({"dataset": "voc"}, "voc.*root 'None'")])
+def test_what_cannot_be_measured_is_refused_before_a_file_is_written(tmp_path, words, said):
+    asked = {"dataset": "scenes", "methods": "grad_cam", "metrics": "energy", "limit": 2} | words
+    with pytest.raises(ValueError, match=said):
+        benchmark(model=network(), out=tmp_path / "out", **asked)
+    assert not (tmp_path / "out").exists()
+
+
+def test_methods_carry_options():
+    assert split_list("a, b:x=[1,2]:y=(3,4),c") == ["a", "b:x=[1,2]:y=(3,4)", "c"]
+    method = parse_method("m:steps=3:fraction=0.5:raw=True:layer=layer4.1:scales=[1,2]", {"m": dict})
+    assert method() == {"steps": 3, "fraction": 0.5, "raw": True, "layer": "layer4.1", "scales": [1, 2]}
+    assert parse_method("m:layer=1", {"m": dict})() == {"layer": "1"}
+    assert parse_method("m:layer=['0','1']", {"m": dict})() == {"layer": ["0", "1"]}
+
+
+def row(image, label, method, pointing, energy, share=0.5, classes=1):
+    return {"image": image, "class": label, "method": method, "share": share, "classes": classes, "difficult": 0,
+            "confidence": 0.5, "pointing": pointing, "energy": energy}
+
+
+def test_summary_by_hand():
+    """Class a: 1 hit of 3, class b: 1 of 1, so pointing is (1/3 + 1) / 2; NaN rows do not count."""
+    nan = float("nan")
+    given = [("i", "a", 1, 0.5, 0.1, 2), ("i", "b", 1, 0.3, 0.5, 2), ("j", "a", 0, 0.2, 0.1, 1), ("k", "a", 0, 0.6, 0.2, 2),
+             ("l", "b", nan, nan, 0.2, 2)]
+    table = [row(i, c, m, p if m == "grad_cam" else p * 0, e if m == "grad_cam" else e + 0.1, s, n)
+             for i, c, p, e, s, n in given for m in ("grad_cam", "other")]
+    lines = {(line["metric"], line["subset"], line["method"]): line for line in summary(table)}
+    assert lines["pointing", "all", "grad_cam"]["mean"] == pytest.approx(2 / 3)
+    assert lines["pointing", "all", "grad_cam"]["count"] == 4
+    assert lines["energy", "all", "grad_cam"]["mean"] == pytest.approx(0.4)
+    assert lines["pointing", "difficult", "grad_cam"]["mean"] == pytest.approx(1 / 2)  # (i, a) and (k, a)
+    assert lines["energy", "difficult", "grad_cam"]["mean"] == pytest.approx(0.55)
+    other = lines["energy", "all", "other"]
+    assert other["difference"] == pytest.approx(0.1) and other["difference_low"] == pytest.approx(0.1)
+    assert other["against"] == "grad_cam" and other["p"] < 0.01 and "difference" not in lines["energy", "all", "grad_cam"]
+    assert lines["pointing", "all", "other"]["difference"] == pytest.approx(-2 / 3)
+    with pytest.raises(ValueError, match="empty table"):
+        summary([])
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "squeezenet1_1"])
+def test_imagenet_networks_on_real_photographs(assets, tmp_path, name, monkeypatch):
+    """24 images: Grad-CAM finds the object more often than chance, on both sets and both networks."""
+    monkeypatch.setenv("CAMUTILS_CHECKPOINTS", str(assets / "checkpoints"))
+    for kind, root in (("voc", assets), ("imagenet", assets / "ILSVRC")):
+        lines = benchmark(kind, name, "grad_cam", "pointing,energy", out=tmp_path / kind, root=root, limit=24, device="cpu")
+        means = {(line["metric"], line["method"]): line["mean"] for line in lines if line["subset"] == "all"}
+        assert means["energy", "grad_cam"] > means["energy", "centre"] + 0.05
+        share = sum(r["share"] for r in read_table(tmp_path / kind / "results.csv")) / (2 * 24)
+        assert means["pointing", "grad_cam"] > share

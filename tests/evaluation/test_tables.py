@@ -1,0 +1,57 @@
+"""Tables of results: intervals and verdicts are those of `statistics`, runs on other images are refused."""
+
+import numpy as np
+import pytest
+
+from camutils.evaluation import tables
+from camutils.evaluation.results import as_csv
+from camutils.evaluation.statistics import bootstrap_mean, paired_bootstrap
+
+rng = np.random.default_rng(0)
+IMAGES = [f"i{n // 2}" for n in range(40)]
+NAMES = ["image", "class", "method", "energy", "drop"]
+
+
+def rows(method, shift=0.0, images=IMAGES):
+    noise = rng.normal(0, 0.01, len(images))
+    return [{"image": i, "class": n % 2, "method": method, "energy": 0.3 + n / 100 + shift + e, "drop": 10 - 10 * shift + e}
+            for n, (i, e) in enumerate(zip(images, noise, strict=True))]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "DATA", tmp_path)
+    runs = {"a": rows("grad_cam") + rows("centre"), "b": rows("better", 0.05) + rows("grad_cam", 1) + rows("centre"),
+            "other": rows("x", images=[f"j{n}" for n in range(40)]) + rows("centre", images=[f"j{n}" for n in range(40)])}
+    for name, lines in runs.items():
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "results.csv").write_text(as_csv(lines, NAMES))
+
+
+def test_runs_join_and_the_first_wins(folder):
+    found = tables.read_results("a", "b")
+    assert list(dict.fromkeys(r["method"] for r in found)) == ["grad_cam", "centre", "better"] and len(found) == 120
+    assert tables.column(found, "grad_cam", "energy").mean() < 1
+    with pytest.raises(ValueError, match="other was measured on other images"):
+        tables.read_results("a", "other")
+    with pytest.raises(FileNotFoundError, match="no results of c; `camutils results`"):
+        tables.read_results("c")
+    with pytest.raises(ValueError, match="'nope' was not measured; accepted: grad_cam"):
+        tables.column(found, "nope", "energy")
+
+
+def test_intervals_and_verdicts(folder):
+    found = tables.read_results("a", "b")
+    ours, base = (tables.column(found, m, "energy") for m in ("better", "grad_cam"))
+    assert tables.interval(found, "better", "energy") == bootstrap_mean(ours, IMAGES)
+    assert tables.difference(found, "better", "grad_cam", "energy") == paired_bootstrap(ours, base, IMAGES)
+    assert tables.verdict(found, "better", "grad_cam", "energy") == "+" == tables.verdict(found, "better", "grad_cam", "drop")
+    assert tables.verdict(found, "grad_cam", "better", "energy") == "-"
+    assert tables.verdict(found, "grad_cam", "grad_cam", "energy") == " "
+    text = tables.table(found, {"Grad-CAM": "grad_cam", "ours": "better"}, ["energy", "drop"], "grad_cam").split("\n")
+    assert len(text) == 3 and "energy" in text[0] and text[2].startswith("ours") and text[2].count("+") == 2
+
+
+def test_front():
+    points = {"a": (1, 1), "b": (2, 2), "worse": (2, 1.5), "c": (0.5, 0.2), "same as a": (1, 1)}
+    assert tables.on_front(points) == ["a", "b", "c", "same as a"]
