@@ -69,7 +69,7 @@ def pointing_game(maps, boxes, tolerance: float = 15) -> Tensor:
 
     maps (B, H, W), or a list of (H_b, W_b), at the image's original size; boxes: one (n_b, 4) per image.
     Returns (B,) float32: 1 hit, 0 miss, NaN where the image has no box pixel (skipped, never a hit). Of several highest
-    points (up to rounding) the first counts, row by row; a constant map points nowhere: a miss. Score of a data set: `class_mean`.
+    points (up to rounding) the first counts, row by row; a constant map points nowhere: a miss. Of a data set: `class_mean`.
     Raises TypeError, ValueError for maps or boxes of another form, NaN in a map, a negative tolerance.
     """
     if not tolerance >= 0:
