@@ -21,6 +21,7 @@ from camutils.places import ROOT
 MODULES = {p.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): p
            for p in sorted((ROOT / "camutils").rglob("*.py"))}
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name -> the index's
+PIP_ONLY = {"pyoxipng"}  # comes with the last lines of environment.yml
 METHODS = [*camutils.METHODS]
 
 
@@ -39,7 +40,7 @@ def test_environment_and_pyproject_agree():
     assert listed[:2] == [f"python{tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['requires-python']}", "pip"]
     packages = [d.split(">=") for d in listed[2:]]
     assert len(packages) == len({name for name, _ in packages})
-    wanted = {name: bound for group in requirements().values() for name, bound in group.items()}
+    wanted = {name: bound for group in requirements().values() for name, bound in group.items() if name not in PIP_ONLY}
     assert {CONDA_NAMES.get(name, name): bound for name, bound in packages} == wanted
 
 
@@ -71,7 +72,7 @@ def test_environment_gives_a_reason_on_each_line():
 
 def test_imports_in_camutils_are_declared():
     """What a module imports stands in pyproject.toml, for the runtime or as an extra `book`; test oracles are never imported."""
-    names = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow", "IPython": "jupyterlab"}
+    names = {"skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow", "oxipng": "pyoxipng"}
     declared = {*requirements()[""], *requirements()["book"]}
     for name, path in MODULES.items():
         oracles = {"captum", "pytorch_grad_cam", "torchcam"} if ".speed." in name else set()  # what is timed beside ours

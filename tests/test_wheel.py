@@ -21,7 +21,8 @@ for name, method in cam.METHODS.items():
 cam.show_maps(images, {"Grad-CAM": cam.grad_cam(model, images)})
 print("maps of", len(cam.METHODS), "methods")
 """
-IMPORTED = {"scikit-image": "skimage", "scikit-learn": "sklearn", "grad-cam": "pytorch_grad_cam", "pyyaml": "yaml"}
+IMPORTED = {"scikit-image": "skimage", "scikit-learn": "sklearn", "pyoxipng": "oxipng",
+            "grad-cam": "pytorch_grad_cam", "pyyaml": "yaml"}
 
 
 def python(code, folder, site=None):
