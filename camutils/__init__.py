@@ -9,7 +9,7 @@ gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (I
 scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); combining
 (their axes, crossed); methods (their list); models, networks, photos, resize, scenes, examples (what it runs on); figures (how
 it is shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured), controls, sanity (whether
-it depends on the network); experiment_files, experiments (what was measured); places, extras (where things lie, what may be
+it depends on the network), rounding (on the last bit); experiment_files, experiments (what was measured); places, extras (where things lie, what may be
 missing); render, compare, reproduce, train (how the project is built).
 """
 
@@ -61,6 +61,7 @@ from .paths import Step, guided_path
 from .photos import photo_batch, photograph, to_input
 from .probe import activation, capture, probe, probe_layers
 from .rivals import rival_derivatives
+from .rounding import one_ulp, rounding_sensitivity
 from .sanity import sanity
 from .scales import Level, levels, multi_scale
 from .scenes import Scenes, scene
