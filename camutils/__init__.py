@@ -51,6 +51,7 @@ from .evaluation.metrics import (
     sensitivity_max,
     spearman,
 )
+from .evaluation.rounding import one_ulp, rounding_sensitivity
 from .evaluation.sanity import sanity
 from .evaluation.statistics import bootstrap_mean, paired_bootstrap
 from .evaluation.summary import summary

@@ -1,6 +1,6 @@
 """How maps are judged.
 
 metrics (location, confidence, robustness), statistics (intervals, pairs), measure and benchmark (the runner), results, summary
-and tables (what it writes, how it is read), controls and sanity (does the map depend on the network?), experiment_files and
-experiments (what was measured), speed (what it costs). May import: core, datasets, networks, methods.
+and tables (what it writes, how it is read), controls and sanity (does a map depend on the network?), rounding (on the last
+bit?), experiment_files and experiments (what was measured), speed (what it costs). May import: core, datasets, networks, methods.
 """
