@@ -68,7 +68,7 @@ def masked_scissors(model: nn.Module, images: Tensor, targets: Targets, A: Tenso
 def _along(model: nn.Module, images: Tensor, targets: Targets, names: list[str], rule: str, path: str, steps: int,
            labels: dict[str, Tensor] | None, seen: Probed | None) -> dict[str, Tensor]:
     """Layer -> mean over the path of ReLU(sum_k w_k A_k), (B,h,w). seen: what is known of the images themselves, or None."""
-    maps = dict.fromkeys(names, torch.zeros(()))
+    maps = dict.fromkeys(names, images.new_zeros(()))
 
     def look(x: Tensor, seen: Probed | None = None) -> Tensor:
         seen = _look(model, x, targets, names) if seen is None else seen
@@ -166,4 +166,4 @@ def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: Sequence[i
         return next(iter(R.values()))
     weights = layer_weights(list(seen.A.values()), list(seen.g.values()), rule)
     shares = zip(weights.unbind(1), R.values(), strict=True)
-    return sum((w[:, None, None] * upsample(normalise(M), size) for w, M in shares), torch.zeros(()))
+    return sum((w[:, None, None] * upsample(normalise(M), size) for w, M in shares), weights.new_zeros(()))

@@ -53,7 +53,7 @@ def integrated_grad_cam(model: nn.Module, images: Tensor, targets: Targets = Non
     check_path(steps)
     images, signed = _start(model, images, targets, layer)
     walk = guided_path(signed, images, baseline, steps=steps, max_dist=0)
-    return finish(sum((relu(step.M) for step in walk), torch.zeros(())) / steps, images, raw)
+    return finish(sum((relu(step.M) for step in walk), images.new_zeros(())) / steps, images, raw)
 
 
 @over_layers
@@ -76,7 +76,8 @@ def gig_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: La
         raise ValueError(f"accumulate {accumulate!r}; accepted: {', '.join(ACCUMULATE)}")
     images, signed = _start(model, images, targets, layer)
     walk = guided_path(signed, images, baseline, steps=steps, fraction=fraction, max_dist=max_dist, order=order, seed=seed)
-    total, count = torch.zeros(()), torch.zeros((), dtype=torch.long)
+    total = images.new_zeros(())
+    count: Tensor | int = 0
     for step in walk:
         weight = step.passes[:, None, None] if accumulate == "released" else 1
         total, count = total + weight * relu(step.M), count + weight

@@ -158,6 +158,6 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
         heat = finish(maps[names[0]], images, raw)
     else:
         shares = zip(weights.unbind(1), maps.values(), strict=True)
-        fused = sum((w[:, None, None] * upsample(normalise(M), images.shape[-2:]) for w, M in shares), torch.zeros(()))
+        fused = sum((w[:, None, None] * upsample(normalise(M), images.shape[-2:]) for w, M in shares), weights.new_zeros(()))
         heat = fused if raw else normalise(fused).float()
     return Parts(heat, names, maps, weights, beta, kept, seen.S) if return_parts else heat

@@ -70,7 +70,7 @@ def rival_derivatives(model: nn.Module, images: Tensor, targets: Targets = None,
         picked = net(check_images(images)).gather(1, order).unbind(1)
         at = [A[n] for n in names]
         first: dict[str, Tensor] = {}
-        sums = {n: [torch.zeros(())] * 3 for n in names}
+        sums = {n: [q.new_zeros(())] * 3 for n in names}
         for r, logit in enumerate(picked):
             gradients = torch.autograd.grad(logit.sum(), at, retain_graph=True, materialize_grads=True)
             G = {n: d.to(seen.g[n].dtype) for n, d in zip(names, gradients, strict=True)}
