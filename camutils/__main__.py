@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
                   help="Class activation mapping: run the notebooks, train the scene networks.")
 
 
-def _value(text: str):
+def _value(text: str) -> Any:
     """What `-p name=VALUE` means: JSON where it reads as JSON, else the text itself."""
     try:
         return json.loads(text)
@@ -25,7 +25,8 @@ def _value(text: str):
 @app.command()
 def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
            preset: Annotated[str, typer.Option(help="What they run on: scenes, photos, voc2012 or ilsvrc2012.")] = "scenes",
-           parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, may be repeated.")] = None):
+           parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, may be repeated.")] = None,
+          ) -> None:
     """Execute notebooks with papermill and regenerate their figures."""
     from .book.render import render as run
 
@@ -37,7 +38,7 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
 
 @app.command()
 def compare(before: Annotated[Path, typer.Argument(help="Folder with notebooks/ and figures/ to compare with.")],
-            after: Annotated[Path, typer.Argument(help="The other folder.")] = Path(".")):
+            after: Annotated[Path, typer.Argument(help="The other folder.")] = Path(".")) -> None:
     """Say where two runs differ: texts exactly, pictures beyond 2/255 root mean square; exit status 1 if they do."""
     from .book.compare import compare as run
 
@@ -50,7 +51,8 @@ def compare(before: Annotated[Path, typer.Argument(help="Folder with notebooks/ 
 def reproduce(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
               variant: Annotated[list[str] | None, typer.Option(help="Which machine to play; may be repeated.")] = None,
               store: Annotated[bool, typer.Option(help="Write the table to data/reproduced.csv, with the commit.")] = False,
-              print_environment: Annotated[bool, typer.Option(help="Run nothing: print the variant's variables.")] = False):
+              print_environment: Annotated[bool, typer.Option(help="Run nothing: print the variant's variables.")] = False,
+             ) -> None:
     """Render notebooks as other machines would and compare with what is committed; exit status 1 where anything differs."""
     from .book.reproduce import environment
     from .book.reproduce import reproduce as run
@@ -75,7 +77,7 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
               batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
               seed: Annotated[int, typer.Option(help=HELP["seed"])] = 0,
               link: Annotated[str | None, typer.Option(help=HELP["link"])] = None,
-              tolerance: Annotated[float | None, typer.Option(help=HELP["tolerance"])] = None):
+              tolerance: Annotated[float | None, typer.Option(help=HELP["tolerance"])] = None) -> None:
     """Measure methods on a data set: one row per image, class and method; resumable; several processes with torchrun."""
     from .evaluation.benchmark import benchmark as run
 
@@ -93,7 +95,7 @@ def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
            split: Annotated[str | None, typer.Option(help=HELP["split"])] = None,
            batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
            seed: Annotated[int, typer.Option(help="Seed of random weights, noise and the bootstrap.")] = 0,
-           draws: Annotated[int, typer.Option(help="How often weights and noise are drawn.")] = 1):
+           draws: Annotated[int, typer.Option(help="How often weights and noise are drawn.")] = 1) -> None:
     """Ask of each method whether its map depends on the network: random weights, shuffled labels, other classes, noise."""
     from .evaluation.sanity import sanity as run
 
@@ -106,7 +108,8 @@ def results(names: Annotated[list[str] | None, typer.Argument(help="Experiments 
                                                         "$CAMUTILS_ASSETS; without one only the scenes are measured.")] = None,
             dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, make none.")] = False,
             batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
-            out: Annotated[Path | None, typer.Option(help="Folder of the runs, resumed there; default: build/results.")] = None):
+            out: Annotated[Path | None, typer.Option(help="Folder of the runs, resumed there; default: build/results.")] = None,
+           ) -> None:
     """Measure what data/experiments ask and copy the tables to data/results; resumable; several processes with torchrun."""
     from .evaluation.experiments import make_results
 
@@ -118,7 +121,7 @@ def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg or
           out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; default: data/checkpoints.")] = None,
           epochs: Annotated[int | None, typer.Option(help="Default: 8, for _shuffled 40.")] = None,
           length: Annotated[int | None, typer.Option(help="Scenes to learn; default: 20 000, for _shuffled 500.")] = None,
-          seed: int = 0):
+          seed: int = 0) -> None:
     """Train a scene network (about ten minutes on two cores) and write its checkpoint."""
     from .networks.train import train as run
 

@@ -5,6 +5,7 @@ Everything public is `camutils.NAME`, as it always was; only who imported from i
 
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -27,14 +28,15 @@ MOVED = {name: f"{room}.{name}" for room, names in ROOMS.items() for name in nam
 class Moved(MetaPathFinder, Loader):
     """Finds a module under its old name: the module that has taken its place, the same object."""
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         package, _, name = fullname.partition(".")
         first, *rest = name.split(".")
         if package != "camutils" or first not in MOVED or (rest and first != "metrics"):
             return None
         return ModuleSpec(fullname, self, origin=".".join(["camutils", MOVED[first], *rest]))
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ and module.__spec__.origin  # find_spec made it
         place = module.__spec__.origin
         warnings.warn(f"{module.__name__} is {place} now; the old name works until version 0.3", FutureWarning, stacklevel=2)
         sys.modules[module.__name__] = import_module(place)
@@ -43,7 +45,7 @@ class Moved(MetaPathFinder, Loader):
 class Package(ModuleType):
     """The package: an import of an old module does not put the module in place of the function of the same name."""
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> None:
         if not (isinstance(value, ModuleType) and callable(self.__dict__.get(name))):
             super().__setattr__(name, value)
 

@@ -156,6 +156,19 @@ def test_public_names_are_importable():
         assert hasattr(camutils, name)
 
 
+def test_all_lists_what_the_package_imports():
+    """A checker of a user's code takes every other name for a private one, since the package is marked with py.typed."""
+    body = ast.parse(MODULES["camutils"].read_text()).body
+    imported_names = [a.name for n in body if isinstance(n, ast.ImportFrom) and n.module for a in n.names]
+    assert camutils.__all__ == sorted(imported_names)
+
+
+def test_ignored_types_give_a_reason():
+    """`# type: ignore[what]  # why`, and few of them."""
+    lines = [line for path in MODULES.values() for line in path.read_text().splitlines() if "type: ignore" in line]
+    assert len(lines) < 10 and all(re.search(r"# type: ignore\[[\w-]+\]  # \w.{10,}", line) for line in lines), lines
+
+
 def committed():
     """Paths that git holds, or would hold; the test is skipped outside a checkout."""
     run = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)

@@ -60,6 +60,10 @@ def test_the_wheel_is_what_runs(site, tmp_path):
     assert all(line.startswith(str(site)) for line in run.stdout.split()), run.stdout
 
 
+def test_checkers_find_the_types_of_the_wheel(site):
+    assert (site / "camutils" / "py.typed").is_file()
+
+
 def test_a_scene_comes_out_of_the_wheel(site, tmp_path):
     code = "import camutils as cam\nprint(*(float(cam.scene('test', i).image.sum()) for i in range(20)))"
     here, there = python(code, ROOT), python(code, tmp_path, site)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -18,7 +19,7 @@ def rms(before: bytes, after: bytes) -> float:
     return float(np.sqrt(((a - b) ** 2).mean())) if a.shape == b.shape else float("inf")
 
 
-def _outputs(notebook: Path):
+def _outputs(notebook: Path) -> Iterator[tuple[int, str, list[str], list[bytes]]]:
     """(cell number, source, texts, pictures) of every code cell."""
     for i, cell in enumerate(nbformat.read(notebook, as_version=4).cells):
         if cell.cell_type != "code":

@@ -5,10 +5,14 @@
     save_figure(figure, "01_family")                figures/01_family.png
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
@@ -55,7 +59,8 @@ def overlay(image: Tensor, heat: Tensor, strength: float = 0.75) -> np.ndarray:
     return (1 - a) * to_array(image) + a * colormaps[HEAT](L)[..., :3]
 
 
-def picture(axis, pixels, title: str = "", boxes=None, colour: str = "white") -> None:
+def picture(axis: Axes, pixels: np.ndarray, title: str = "", boxes: Tensor | np.ndarray | None = None,
+            colour: str = "white") -> None:
     """One picture without axes; boxes (n, 4) x0 y0 x1 y1 (half open, pixels) as outlines."""
     axis.imshow(pixels, interpolation="nearest", vmin=0, vmax=1)
     axis.set_title(title)
@@ -66,12 +71,13 @@ def picture(axis, pixels, title: str = "", boxes=None, colour: str = "white") ->
         axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, lw=1.2, ec=colour))
 
 
-def grid(rows: int, columns: int, size: float = 1.9):
+def grid(rows: int, columns: int, size: float = 1.9) -> tuple[Figure, np.ndarray]:
     """A figure of rows x columns equal square axes, `size` inches each: (figure, axes array of that shape)."""
     return plt.subplots(rows, columns, figsize=(size * columns, size * rows + 0.3), squeeze=False)
 
 
-def show_maps(images: Tensor, maps: dict[str, Tensor], names=None, boxes=None, size: float = 1.9, wide: bool = False):
+def show_maps(images: Tensor, maps: dict[str, Tensor], names: Sequence[str] | None = None,
+              boxes: Sequence[Tensor | None] | None = None, size: float = 1.9, wide: bool = False) -> Figure:
     """A row per image: the image, then each method's heat map over it, all in [0, 1] on the same scale.
 
     images (B, 3, H, W); maps: title -> (B, H, W); names: a label per image; boxes: per image (n, 4) or None;
@@ -89,7 +95,7 @@ def show_maps(images: Tensor, maps: dict[str, Tensor], names=None, boxes=None, s
     return figure
 
 
-def save_figure(figure, name: str) -> None:
+def save_figure(figure: Figure, name: str) -> None:
     """Write figures/NAME.png: same figure, same bytes (no dates, no versions inside)."""
     folder = figures()
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,10 @@ import os
 import shutil
 import tempfile
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import oxipng
@@ -25,7 +27,7 @@ from ..networks.load import load_model
 from ..places import BUILD, NOTEBOOKS, ROOT, need_checkout
 from .compare import rms
 
-PRESETS = {  # name -> parameters; a notebook that does not know all of them is left out and named
+PRESETS: dict[str, dict[str, str]] = {  # name -> parameters; a notebook that does not know all of them is left out and named
     "scenes": {},
     "photos": {"data": "photos", "network": "mobilenet_v2"},
     "voc2012": {"protocol": "voc2012", "table_network": "resnet50", "root": ""},  # root: the folder that CAMUTILS_ASSETS names
@@ -34,13 +36,13 @@ PRESETS = {  # name -> parameters; a notebook that does not know all of them is 
 SAME = 0.25 / 255  # root mean square below which two pictures are one drawing; a single other digit in a figure is above it
 
 
-def find_notebooks(names=None) -> list[Path]:
+def find_notebooks(names: Iterable[str] | None = None) -> list[Path]:
     """Notebooks in the order of their numbers; `names` picks some by stem, number or path. ValueError for an unknown one."""
     need_checkout("the notebooks are")
     known = sorted(p for p in NOTEBOOKS.glob("*.ipynb"))
     if not names:
         return known
-    picked = set()
+    picked: set[Path] = set()
     for name in names:
         stem = Path(name).stem
         match = [p for p in known if p.stem == stem or p.stem.split("_")[0] == stem]
@@ -55,7 +57,7 @@ def parameters_of(notebook: Path) -> list[str]:
     return list(papermill.inspect_notebook(str(notebook)))
 
 
-def preset_values(preset: str) -> dict:
+def preset_values(preset: str) -> dict[str, str]:
     """Parameters of a preset, with the folder of its data set, which has to be there. ValueError, FileNotFoundError."""
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; accepted: {', '.join(PRESETS)}")
@@ -92,7 +94,7 @@ def put(source: Path, target: Path) -> None:
         half.unlink(missing_ok=True)
 
 
-def execute(notebook: Path, parameters: dict, notebooks: Path, figures: Path) -> None:
+def execute(notebook: Path, parameters: dict[str, Any], notebooks: Path, figures: Path) -> None:
     """Run one notebook; only if all of its cells succeed are `notebooks`/NAME.ipynb and its figures replaced.
 
     A picture in a folder below the project's figures that is the same as its namesake there is not written a second time.
@@ -168,7 +170,8 @@ def check_writable(folder: Path) -> None:
                               ) from error
 
 
-def render(names=None, preset: str = "scenes", parameters: dict | None = None) -> list[Path]:
+def render(names: Iterable[str] | None = None, preset: str = "scenes",
+           parameters: dict[str, Any] | None = None) -> list[Path]:
     """Execute notebooks in order with papermill and return those that ran; a bar names the notebook and counts its cells.
 
     names: see `find_notebooks`; preset: a name of PRESETS; parameters: name -> value, over the preset's.

@@ -13,6 +13,7 @@ import io
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,8 @@ from .render import execute, find_notebooks
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}
 SSE41 = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-VARIANTS = {  # name -> environment variables; WITHOUT_AVX512 and WITHOUT_ONEDNN are filled in on the machine that runs them
+# name -> environment variables; WITHOUT_AVX512 and WITHOUT_ONEDNN are filled in on the machine that runs them
+VARIANTS: dict[str, dict[str, str]] = {
     "native": {},
     "avx2": {**AVX2, "NPY_DISABLE_CPU_FEATURES": "WITHOUT_AVX512"},
     "sse41": SSE41,
@@ -70,7 +72,7 @@ def environment(variant: str) -> dict[str, str]:
 
 
 @contextmanager
-def environment_variables(values: dict[str, str]):
+def environment_variables(values: dict[str, str]) -> Iterator[None]:
     """Run the body with these environment variables (kernels inherit them); afterwards the old ones are back."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -113,7 +115,7 @@ def render_once(notebook: Path, variant: str) -> list[str]:
     return said + compare_figures(ROOT / "figures", folder / "figures", f"{number}_*.png")
 
 
-def reproduce(names=None, variants=None, store: bool = False) -> list[str]:
+def reproduce(names: Iterable[str] | None = None, variants: Iterable[str] | None = None, store: bool = False) -> list[str]:
     """Render notebooks under variants and compare with the committed ones: what differs, a line each; an empty list if nothing.
 
     names: as `find_notebooks`; variants: names out of VARIANTS, default RELEASE. Prints the processor, what differs as it is
@@ -152,9 +154,9 @@ def table(cells: dict[tuple[str, str], int], books: list[str], variants: list[st
     return "\n".join(lines)
 
 
-def _clean_commit(names, variants) -> str:
+def _clean_commit(names: Iterable[str] | None, variants: list[str]) -> str:
     """The commit that the table will belong to; ValueError where the tree has changes, or the table would not be whole."""
-    def git(*words):
+    def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
 
     if names or set(variants) != set(RELEASE):
@@ -167,7 +169,7 @@ def _clean_commit(names, variants) -> str:
 def _store(cells: dict[tuple[str, str], int], commit: str) -> None:
     """data/reproduced.csv: a row per notebook and variant, each with the commit, the processor and the versions."""
     versions = " ".join(f"{name}=={version(name)}" for name in PACKAGES)
-    rows = [["notebook", "variant", "differ", "commit", "processor", "python", "versions"]]
+    rows: list[list[object]] = [["notebook", "variant", "differ", "commit", "processor", "python", "versions"]]
     for (book, variant), count in cells.items():
         rows.append([book, variant, count, commit, cpu_name(), platform.python_version(), versions])
     text = io.StringIO()

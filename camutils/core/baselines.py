@@ -15,7 +15,7 @@ def blurred(images: Tensor) -> Tensor:
         return gaussian_blur(images, [11, 11], [5.0, 5.0])
 
 
-def baseline_images(images: Tensor, baseline="black") -> Tensor:
+def baseline_images(images: Tensor, baseline: str | Tensor = "black") -> Tensor:
     """The baseline x' of every image, in the network's input space, of the images' own shape.
 
         black   0          mean   the image's mean colour          blur   `blurred`          a tensor: itself

@@ -1,10 +1,12 @@
 """Which layer to explain: found by name, by module, or by itself (the last convolutional stage)."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
+Layer = str | nn.Module | Sequence[str | nn.Module | None] | None  # a name, "all", a module, several; None: `default_layer`
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.Softplus)
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -16,7 +18,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     """The user's own network inside torch.compile, DataParallel or DistributedDataParallel."""
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while isinstance(model, parallel) or hasattr(model, "_orig_mod"):
-        model = model.module if isinstance(model, parallel) else model._orig_mod
+        model = getattr(model, "module" if isinstance(model, parallel) else "_orig_mod")
     return model
 
 
@@ -70,7 +72,7 @@ def _last_convolution(net: nn.Module, images: Tensor | None) -> str:
     return leaves[calls[last][0]]
 
 
-def find_layers(model: nn.Module, layer=None, images: Tensor | None = None) -> dict[str, nn.Module]:
+def find_layers(model: nn.Module, layer: Layer = None, images: Tensor | None = None) -> dict[str, nn.Module]:
     """Name -> module of the layers that are asked for, in the order given.
 
     layer: None (`default_layer`), a dotted name, a module of the model, a list of these, or "all" (every convolution).
@@ -84,7 +86,7 @@ def find_layers(model: nn.Module, layer=None, images: Tensor | None = None) -> d
     asked = list(layer) if isinstance(layer, (list, tuple)) else [layer]
     if not asked:
         raise ValueError("an empty list of layers was given; accepted: at least one layer")
-    found = {}
+    found: dict[str, nn.Module] = {}
     for one in asked:
         name = default_layer(net, images) if one is None else _name_of(net, named, one)
         if name in found:
@@ -93,7 +95,7 @@ def find_layers(model: nn.Module, layer=None, images: Tensor | None = None) -> d
     return found
 
 
-def _name_of(net: nn.Module, named: dict, layer) -> str:
+def _name_of(net: nn.Module, named: dict[str, nn.Module], layer: object) -> str:
     if isinstance(layer, nn.Module):
         inner = unwrap(layer)
         name = next((n for n, m in named.items() if m is layer or unwrap(m) is inner), None)

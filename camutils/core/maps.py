@@ -1,12 +1,18 @@
 """From a layer's activations to a heat map over the image: sum, upsample, normalise, mean over several layers."""
 
+from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from .layers import find_layers
+from .layers import Layer, find_layers
+from .targets import Targets
+
+Method = Callable[..., Tensor]  # (model, images, targets=None, layer=None, *, raw=False, options of its own) -> maps (B, H, W)
+AnyMethod = TypeVar("AnyMethod", bound=Callable[..., Any])  # Any: a Tensor, or with return_parts=True what a method calls Parts
 
 
 def einsum(equation: str, *tensors: Tensor) -> Tensor:
@@ -15,7 +21,7 @@ def einsum(equation: str, *tensors: Tensor) -> Tensor:
         return torch.einsum(equation, *tensors)
 
 
-def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear resize (align_corners=False) of maps (B, h, w) to (B, H, W); `size` is (H, W) in pixels."""
     return interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]
 
@@ -46,14 +52,14 @@ def finish(maps: Tensor, images: Tensor, raw: bool = False) -> Tensor:
     return maps if raw else normalise(upsample(maps, images.shape[-2:])).float()
 
 
-def over_layers(method):
+def over_layers(method: AnyMethod) -> AnyMethod:
     """Let a method that reads one layer take a list, or "all": N(mean_l N(Up L_l)), one pass per layer.
 
     `raw=True` and `return_parts=True` then raise ValueError: maps on several grids are no tensor.
     """
 
     @wraps(method)
-    def over(model, images, targets=None, layer=None, **options):
+    def over(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, **options: Any) -> Any:
         if not (layer == "all" or isinstance(layer, (list, tuple))):
             return method(model, images, targets, layer, **options)
         names = list(find_layers(model, layer, images))
@@ -64,4 +70,4 @@ def over_layers(method):
                 raise ValueError(f"{option}=True with {len(names)} layers; accepted: {what} of one layer at a time")
         return normalise(torch.stack([method(model, images, targets, n, **options) for n in names]).mean(0))
 
-    return over
+    return over  # type: ignore[return-value]  # takes and gives what `method` does, which no checker can see

@@ -5,14 +5,15 @@ The trunk below the first probed layer runs without a graph; from there on the s
 step in notebooks/01_grad_cam_family.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .layers import find_layers, unwrap
+from .layers import Layer, find_layers, unwrap
 from .targets import Targets, fixed, score
 
 STANCE = RLock()
@@ -24,11 +25,11 @@ class Probed(NamedTuple):
     A: dict[str, Tensor]
     g: dict[str, Tensor]
     S: Tensor
-    output: object
+    output: Any  # whatever the network returns
 
 
 @contextmanager
-def evaluating(model: nn.Module):
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Run the body with every submodule in eval mode; afterwards each one's own flag is back."""
     flags = [(module, module.training) for module in model.modules()]
     for module, _ in flags:
@@ -41,7 +42,7 @@ def evaluating(model: nn.Module):
 
 
 @contextmanager
-def capture(model: nn.Module, layers, *, gradients: bool = False):
+def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iterator[dict[str, Tensor]]:
     """Record what layers put out while the body calls the model: yields a dict, layer name -> A, filled by that call.
 
         with capture(model, ["layer3", "layer4"], gradients=True) as A:
@@ -53,10 +54,11 @@ def capture(model: nn.Module, layers, *, gradients: bool = False):
     is recorded as of its last call. Inside, the network is in eval mode, and compiled parts run uncompiled.
     Raises ValueError, TypeError as `find_layers`; ValueError where a layer puts out something that is not a tensor.
     """
-    net, recorded = unwrap(model), {}
+    net = unwrap(model)
+    recorded: dict[str, Tensor] = {}
 
-    def recorder(name):
-        def hook(module, args, out):
+    def recorder(name: str) -> Callable[[nn.Module, object, object], Tensor]:
+        def hook(module: nn.Module, args: object, out: object) -> Tensor:
             if not isinstance(out, Tensor):
                 raise ValueError(f"layer {name!r} puts out a {type(out).__name__}; accepted: a layer that puts out one tensor")
             if gradients:
@@ -106,7 +108,7 @@ def explain_failure(error: RuntimeError, net: nn.Module, images: Tensor) -> Exce
     return error
 
 
-def run(net: nn.Module, images: Tensor):
+def run(net: nn.Module, images: Tensor) -> Any:
     """What the network puts out, under no_grad; also for one that cannot read channels-last because it calls `view`."""
     try:
         return net(images)
@@ -117,7 +119,7 @@ def run(net: nn.Module, images: Tensor):
         return net(images.contiguous())
 
 
-def predict(model: nn.Module, images: Tensor):
+def predict(model: nn.Module, images: Tensor) -> Any:
     """What the network puts out for `images` (already checked): eval mode, no graph; flags are restored."""
     net = unwrap(model)
     try:
@@ -136,7 +138,7 @@ def _check_maps(A: dict[str, Tensor], layers: list[str]) -> None:
         raise ValueError(f"layer {what}; accepted: a layer with a spatial map (B, K, h, w)")
 
 
-def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, layer=None) -> Probed:
+def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> Probed:
     """Activations and gradients at one or several layers from one forward and one backward pass.
 
         A^l (B,K_l,h_l,w_l),    g^l = dS/dA^l (same shape),    S (B,)
@@ -146,6 +148,7 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
     forward pass does not reach and for one that the score does not depend on.
     """
     images, net = check_images(images), unwrap(model)
+    g: Sequence[Tensor | None]
     try:
         layers = list(find_layers(net, layer, images))
         with capture(model, layers, gradients=True) as A:
@@ -160,11 +163,11 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
         if gradient is None:
             raise ValueError(f"the score does not depend on layer {name!r}; accepted: a layer between image and score")
     exact = {n: torch.promote_types(A[n].dtype, torch.float32) for n in layers}
-    return Probed({n: A[n].detach().to(exact[n]) for n in layers}, {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True)},
-                  S.detach(), output)
+    gradients = {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True) if d is not None}
+    return Probed({n: A[n].detach().to(exact[n]) for n in layers}, gradients, S.detach(), output)
 
 
-def probe(model: nn.Module, images: Tensor, targets: Targets = None, layer=None) -> tuple[Tensor, Tensor]:
+def probe(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> tuple[Tensor, Tensor]:
     """Activation A and gradient g = dS/dA at one layer, both (B, K, h, w). Errors: as `probe_layers`."""
     seen = probe_layers(model, images, targets, layer)
     if len(seen.A) > 1:
@@ -173,7 +176,8 @@ def probe(model: nn.Module, images: Tensor, targets: Targets = None, layer=None)
     return A, g
 
 
-def activation(model: nn.Module, images: Tensor, targets: Targets = None, layer=None) -> tuple[Tensor, Targets, Tensor]:
+def activation(model: nn.Module, images: Tensor, targets: Targets = None,
+               layer: Layer = None) -> tuple[Tensor, Targets, Tensor]:
     """Activation A (B, K, h, w) of one layer without any gradient, the targets (arg max in place of None), the score S (B,).
 
     One forward pass; half precision and quantised activations come back as float32. Errors: as `probe_layers`.

@@ -10,12 +10,13 @@ from .probe import capture, check_images, explain_failure
 
 SILENT = (*POOLS, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Identity)
 
-_TRACED = WeakKeyDictionary()  # network -> (names of its modules, image size) -> stages
+Traced = dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]]  # (names of the modules, image size) -> stages
+_TRACED: WeakKeyDictionary[nn.Module, Traced] = WeakKeyDictionary()
 
 
 def _chain(net: nn.Module) -> dict[str, nn.Module]:
     """The network's children, taken to run one after another; plain `Sequential`s among them opened once: name -> module."""
-    found = {}
+    found: dict[str, nn.Module] = {}
     for name, child in net.named_children():
         inside = {f"{name}.{n}": m for n, m in child.named_children()} if type(child) is nn.Sequential else {}
         found |= inside or {name: child}

@@ -1,15 +1,16 @@
 """What is explained: one score S per image, chosen from the network's output by `targets`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import index
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Targets = int | list | Tensor | Callable[[Tensor], Tensor] | None
+Targets = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None  # Any: whatever the network returns
 
 
-def class_indices(targets, classes: int, batch: int) -> Tensor:
+def class_indices(targets: int | Sequence[int] | Tensor, classes: int, batch: int) -> Tensor:
     """One class index per image as a LongTensor (B,): from an int (for all), a list or an integer tensor of length B.
 
     Raises TypeError for anything that is not whole numbers, ValueError for a wrong count or an index outside [0, classes).
@@ -17,7 +18,7 @@ def class_indices(targets, classes: int, batch: int) -> Tensor:
     if isinstance(targets, Tensor):
         if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
             raise TypeError(f"targets are {targets.dtype}; accepted: whole numbers (LongTensor)")
-        values = targets.tolist()
+        values: Any = targets.tolist()
     else:
         values = targets
     try:
@@ -34,7 +35,7 @@ def class_indices(targets, classes: int, batch: int) -> Tensor:
     return torch.tensor(values, dtype=torch.long)
 
 
-def score(output, targets: Targets, batch: int) -> Tensor:
+def score(output: Any, targets: Targets, batch: int) -> Tensor:
     """The explained score S, shape (B,): the logit of each image's target class.
 
         S_b = output[b, targets[b]],   targets = None: arg max of each image,   callable: S = targets(output)
@@ -43,9 +44,9 @@ def score(output, targets: Targets, batch: int) -> Tensor:
     Raises TypeError or ValueError, see `class_indices`; also for an output without classes, and for a score that is not finite.
     """
     if callable(targets):
-        S = targets(output)
+        S: Tensor = targets(output)
         if not isinstance(S, Tensor) or tuple(S.shape) != (batch,):
-            got = tuple(S.shape) if isinstance(S, Tensor) else type(S).__name__
+            got: object = tuple(S.shape) if isinstance(S, Tensor) else type(S).__name__
             raise ValueError(f"the target function returned {got}; accepted: a tensor of shape ({batch},), one score per image")
     else:
         if not isinstance(output, Tensor) or output.ndim != 2:
@@ -58,7 +59,7 @@ def score(output, targets: Targets, batch: int) -> Tensor:
     return S
 
 
-def fixed(output, targets: Targets) -> Targets:
+def fixed(output: Any, targets: Targets) -> Targets:
     """The targets, where None has become the arg max of this output: so that changed images are asked the same question."""
     if targets is not None:
         return targets

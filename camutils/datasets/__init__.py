@@ -8,6 +8,9 @@
 Each gives an `Images` data set: `dataset[i]` is a `Sample`, or a `Skipped` that says which file and why.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+
 from .folder import folder
 from .geometry import Geometry, resize_and_crop
 from .heads import linear_head, pooled_features
@@ -17,10 +20,10 @@ from .scene_set import scenes
 from .voc import VOC_CLASSES, voc
 from .voc_targets import VOC_TO_IMAGENET, group_scores, group_target, grouped_output
 
-DATASETS = {"scenes": scenes, "voc": voc, "imagenet": imagenet, "folder": folder}
+DATASETS: dict[str, Callable[..., Images]] = {"scenes": scenes, "voc": voc, "imagenet": imagenet, "folder": folder}
 
 
-def open_dataset(dataset, root=None, split: str | None = None) -> Images:
+def open_dataset(dataset: str | Images, root: str | Path | None = None, split: str | None = None) -> Images:
     """A data set by name, or the given one. Raises ValueError for an unknown name or a missing or superfluous root or split."""
     if not isinstance(dataset, str):
         return dataset

@@ -2,18 +2,23 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
+from typing import TypeVar
 
 from torch.utils.data import Dataset
 
+Item = TypeVar("Item")  # what the data set holds
 
-def load_ahead(dataset: Dataset, chunks: Iterable[tuple[int, range]], threads: int = 2) -> Iterator[tuple[int, list, float]]:
+
+def load_ahead(dataset: Dataset[Item], chunks: Iterable[tuple[int, range]],
+               threads: int = 2) -> Iterator[tuple[int, list[Item], float]]:
     """Each chunk's number, its items in order, and the seconds that were waited for them; two chunks are read ahead.
 
     chunks: (number, indices into the data set). An exception of the data set is raised when its chunk is reached.
     """
-    pool, waiting, todo = ThreadPoolExecutor(threads), deque(), iter(chunks)
+    pool, todo = ThreadPoolExecutor(threads), iter(chunks)
+    waiting: deque[tuple[int, list[Future[Item]]]] = deque()
     try:
         while True:
             start = perf_counter()

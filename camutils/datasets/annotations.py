@@ -3,10 +3,10 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from .sample import BadFile
+from .sample import BadFile, Named, Object
 
 
-def read_objects(path: Path, first: int) -> tuple[list[tuple], tuple[int, int] | None]:
+def read_objects(path: Path, first: int) -> tuple[list[Object[str]], tuple[int, int] | None]:
     """Objects (class name, [x0, y0, x1, y1] half open from 0, difficult) and the image's (H, W), where the file states it.
 
     first: number of the first pixel: 1 in VOC, whose boxes name their last pixel (x0 = xmin - 1, x1 = xmax); 0 in ILSVRC,
@@ -18,7 +18,7 @@ def read_objects(path: Path, first: int) -> tuple[list[tuple], tuple[int, int] |
     try:
         root = ElementTree.parse(path).getroot()
         size = root.find("size")
-        stated = None if size is None else (int(size.findtext("height")), int(size.findtext("width")))
+        stated = None if size is None else (int(size.findtext("height", "")), int(size.findtext("width", "")))
         objects = [_object(node, first) for node in root.findall("object")]
     except (ElementTree.ParseError, TypeError, ValueError, OSError) as error:
         reason = str(error).replace(str(path), path.name)
@@ -28,15 +28,16 @@ def read_objects(path: Path, first: int) -> tuple[list[tuple], tuple[int, int] |
     return objects, stated if stated and min(stated) > 0 else None
 
 
-def _object(node, first: int) -> tuple:
-    box = [int(round(float(node.findtext(f"bndbox/{key}")))) for key in ("xmin", "ymin", "xmax", "ymax")]
+def _object(node: ElementTree.Element, first: int) -> Object[str]:
+    box = [int(round(float(node.findtext(f"bndbox/{key}", "")))) for key in ("xmin", "ymin", "xmax", "ymax")]
     name = node.findtext("name")
     if not name:
         raise ValueError("object without a name")
     return name.strip(), [box[0] - first, box[1] - first, box[2], box[3]], node.findtext("difficult", "0").strip() == "1"
 
 
-def upright_objects(objects: list[tuple], stated: tuple[int, int] | None, stored: tuple[int, int], orientation: int):
+def upright_objects(objects: list[Object[Named]], stated: tuple[int, int] | None, stored: tuple[int, int],
+                    orientation: int) -> tuple[list[Object[Named]], tuple[str, ...]]:
     """Objects with their boxes in the upright image's pixels, and notes.
 
     VOC and ILSVRC were annotated on the stored pixels, so boxes turn with the image (EXIF orientation 1 to 8), unless the
@@ -44,8 +45,8 @@ def upright_objects(objects: list[tuple], stated: tuple[int, int] | None, stored
     shape (within 1 %), boxes are scaled. stated, stored: (H, W). Raises BadFile where the shapes do not fit.
     """
     upright = stored if orientation < 5 else stored[::-1]
-    notes, turn = (), orientation
-    frame = stored
+    notes: tuple[str, ...] = ()
+    turn, frame = orientation, stored
     if stated and stated != stored and orientation >= 5 and stated == upright:
         turn, frame = 1, upright
     if stated and stated != frame:

@@ -4,7 +4,8 @@
     examples("scenes", [0, 2])      the same with targets: one row per picture and class
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def _unknown(data: str) -> ValueError:
     return ValueError(f"unknown data {data!r}; accepted: scenes, photos")
 
 
-def pictures(data: str = "scenes", picks=None) -> Pictures:
+def pictures(data: str = "scenes", picks: Iterable[Any] | None = None) -> Pictures:  # Any: numbers or names, as `data` says
     """One row per picture. picks: indices of test scenes (default 0 to 23) or names of photographs (default PHOTO_CLASS).
 
     Raises ValueError for other data than "scenes" and "photos", and for an unknown pick.
@@ -56,7 +57,7 @@ def pictures(data: str = "scenes", picks=None) -> Pictures:
     raise _unknown(data)
 
 
-def examples(data: str = "scenes", picks=None) -> Examples:
+def examples(data: str = "scenes", picks: Iterable[Any] | None = None) -> Examples:  # Any: numbers or names, as `data` says
     """One row per picture and class. picks: indices of test scenes (default 0 and 2), or names out of PHOTO_CLASS.
 
     Raises ValueError for other data than "scenes" and "photos", and for an unknown pick.

@@ -3,15 +3,16 @@
 from functools import partial
 from pathlib import Path
 
+from .geometry import Resize
 from .sample import EXTENSIONS, Images, Sample, open_upright, to_sample
 
 
-def _read(root: Path, resize, crop: int, name: str) -> Sample:
+def _read(root: Path, resize: Resize, crop: int, name: str) -> Sample:
     image, _, _, notes = open_upright(root / name)
     return to_sample(name, image, [], notes, resize, crop)
 
 
-def folder(root, *, resize=256, crop: int = 224) -> Images:
+def folder(root: str | Path, *, resize: Resize = 256, crop: int = 224) -> Images:
     """Every image file under `root` (searched in depth, sorted by name), named by its path below it.
 
     resize: shorter side, or (H', W'); crop: side of the central square; pixels. Files with other extensions are left out.

@@ -4,6 +4,7 @@ Letters: original H x W, resized H' x W', crop h x w at (top, left), all in pixe
 input row v' = (v + 1/2) H'/H - 1/2 - top (align_corners=False); columns alike.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from torchvision.transforms.v2.functional import resize as _resize
+
+Resize = int | Sequence[int]  # to how many pixels: the shorter side, or (H', W')
 
 
 class Geometry(NamedTuple):
@@ -58,7 +61,8 @@ class Geometry(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _places(length: int, resized: int, start: int, cropped: int, device, dtype):
+def _places(length: int, resized: int, start: int, cropped: int, device: torch.device,
+            dtype: torch.dtype) -> tuple[int, int, Tensor, Tensor, Tensor]:
     """Along one side: first and last + 1 original pixel inside the crop; for each its two neighbours there, and the share of
     the second."""
     place = (torch.arange(length, dtype=torch.float64) + 0.5) * resized / length - start  # the crop's edges are 0 and `cropped`
@@ -70,14 +74,15 @@ def _places(length: int, resized: int, start: int, cropped: int, device, dtype):
     return first, last, low.to(device), high.to(device), (centre - low).to(device, dtype)
 
 
-def resize_and_crop(size: tuple[int, int], resize=256, crop: int = 224) -> Geometry:
+def resize_and_crop(size: tuple[int, int], resize: Resize = 256, crop: int = 224) -> Geometry:
     """The geometry of `camutils.to_input`: shorter side to `resize` (or both sides to a pair (H', W')), central crop.
 
     size (H, W) in pixels. Raises ValueError where the crop is larger than the resized image.
     """
     sides = [resize] if isinstance(resize, int) else list(resize)
-    resized = tuple(_resize(torch.empty(1, *size, device="meta"), sides).shape[1:])
+    H_, W_ = _resize(torch.empty(1, *size, device="meta"), sides).shape[1:]
+    resized = (H_, W_)
     if min(resized) < crop:
         raise ValueError(f"crop {crop} is larger than the resized image {resized}; accepted: a crop up to its shorter side")
     top, left = (int(round((side - crop) / 2.0)) for side in resized)
-    return Geometry(tuple(size), resized, (top, left, crop, crop))
+    return Geometry((size[0], size[1]), resized, (top, left, crop, crop))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..core.layers import find_layers
+from ..core.layers import Layer, find_layers
 from ..core.probe import check_images, evaluating
 from ..extras import extra
 
@@ -20,7 +20,7 @@ class Trunk(nn.Module):
         self.backbone, self.layer = backbone, layer
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = []
+        seen: list[Tensor] = []
         hook = self.backbone.get_submodule(self.layer).register_forward_hook(lambda module, args, out: seen.append(out.clone()))
         try:
             self.backbone(x)
@@ -40,21 +40,22 @@ class HeadOn(nn.Module):
         return self.head(self.features(x).mean((2, 3)))
 
 
-def _trunk(backbone: nn.Module, layer, images: Tensor | None = None) -> Trunk:
+def _trunk(backbone: nn.Module, layer: Layer, images: Tensor | None = None) -> Trunk:
     found = list(find_layers(backbone, layer, images))
     if len(found) != 1:
         raise ValueError(f"{len(found)} layers given ({', '.join(found)}); accepted here: one")
     return Trunk(backbone, found[0])
 
 
-def pooled_features(backbone: nn.Module, images: Tensor, layer=None) -> Tensor:
+def pooled_features(backbone: nn.Module, images: Tensor, layer: Layer = None) -> Tensor:
     """Mean over space of a layer's activations: images (B, 3, H, W) -> (B, K), no gradient. layer, errors: as `find_layers`."""
     trunk = _trunk(backbone, layer, check_images(images))
     with evaluating(backbone), torch.no_grad():
         return trunk(images).mean((2, 3))
 
 
-def linear_head(backbone: nn.Module, features: Tensor, labels: Tensor, layer=None, *, strength: float = 1.0) -> nn.Module:
+def linear_head(backbone: nn.Module, features: Tensor, labels: Tensor, layer: Layer = None, *,
+                strength: float = 1.0) -> nn.Module:
     """Fit one logistic regression per class on pooled features; return the network backbone + mean + linear layer.
 
     features (N, K) of `pooled_features` (same layer); labels (N, C), 1 where the class is there and 0 where not; strength: C

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from .annotations import read_objects, upright_objects
+from .geometry import Resize
 from .sample import BadFile, Images, Sample, open_upright, to_sample
 
 WHERE = ("it is not downloaded: get it from https://www.kaggle.com/c/imagenet-object-localization-challenge (or "
@@ -47,17 +48,17 @@ def read_labels(path: Path, synsets: dict[str, int]) -> dict[str, int]:
     return labels
 
 
-def _read(root: Path, labels: dict, synsets: dict, resize, crop: int, name: str) -> Sample:
+def _read(root: Path, labels: dict[str, int], synsets: dict[str, int], resize: Resize, crop: int, name: str) -> Sample:
     pictures = root / "Data/CLS-LOC/val"
-    objects, stated = read_objects(root / "Annotations/CLS-LOC/val" / f"{name}.xml", first=0)
-    named = {label for label, _, _ in objects}
+    found, stated = read_objects(root / "Annotations/CLS-LOC/val" / f"{name}.xml", first=0)
+    named = {label for label, _, _ in found}
     if not synsets and len(named) > 1:
         raise BadFile(f"boxes of several classes ({', '.join(sorted(named))}), and no synsets.txt to tell them apart")
     if synsets and named - set(synsets):
         raise BadFile(f"unknown synset {', '.join(sorted(named - set(synsets)))}")
     if labels and name not in labels:
         raise BadFile("no class for this image in the labels file")
-    objects = [(synsets[label] if synsets else labels[name], box, difficult) for label, box, difficult in objects]
+    objects = [(synsets[label] if synsets else labels[name], box, difficult) for label, box, difficult in found]
     image, stored, orientation, notes = open_upright(pictures / f"{name}.JPEG")
     if labels:
         own = [o for o in objects if o[0] == labels[name]]
@@ -73,7 +74,7 @@ def _read(root: Path, labels: dict, synsets: dict, resize, crop: int, name: str)
     return sample
 
 
-def imagenet(root, split: str = "val", *, resize=256, crop: int = 224) -> Images:
+def imagenet(root: str | Path, split: str = "val", *, resize: Resize = 256, crop: int = 224) -> Images:
     """ILSVRC2012 validation images with their boxes; samples are named by file, classes are ImageNet indices, 0 to 999.
 
     The class comes from val_labels.csv (file, index) or LOC_val_solution.csv, else from the XML's synset; synsets become
@@ -84,9 +85,10 @@ def imagenet(root, split: str = "val", *, resize=256, crop: int = 224) -> Images
     if split != "val":
         raise ValueError(f"unknown split {split!r}; accepted: val (no other has public boxes for every image)")
     given = Path(root).expanduser()
-    root = next((r for r in (given, given / "ILSVRC") if (r / "Data/CLS-LOC/val").is_dir()), None)
-    if root is None or not (root / "Annotations/CLS-LOC/val").is_dir():
+    there = [r for r in (given, given / "ILSVRC") if (r / "Data/CLS-LOC/val").is_dir()]
+    if not there or not (there[0] / "Annotations/CLS-LOC/val").is_dir():
         raise FileNotFoundError(f"no ILSVRC2012 validation set with boxes in {given}; {WHERE}")
+    root = there[0]
     mapping = _beside(root, "synsets.txt", "LOC_synset_mapping.txt")
     table = _beside(root, "val_labels.csv", "LOC_val_solution.csv")
     if not mapping and not table:

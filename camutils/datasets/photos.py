@@ -7,6 +7,7 @@ decoded once and lie in data/photographs/ as PNG; the other nine are PNG there. 
     photo_batch(["chelsea", "coffee"]) (B, 3, 224, 224) float in [0, 1]
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -16,6 +17,7 @@ from torchvision.transforms import v2
 
 from ..extras import extra
 from ..places import DATA
+from .geometry import Resize
 
 SOURCES = {  # name -> (where, name there)
     "chelsea": ("skimage", "chelsea"),
@@ -54,7 +56,7 @@ def photograph(name: str) -> np.ndarray:
     return pixels
 
 
-def to_input(image, resize: int = 256, crop: int = 224) -> torch.Tensor:
+def to_input(image: Image.Image | np.ndarray, resize: Resize = 256, crop: int = 224) -> torch.Tensor:
     """Shorter side to `resize` pixels, central `crop` x `crop` square, RGB in [0, 1]: (3, crop, crop) float32.
 
     image: PIL image, or (H, W, 3) uint8 array. Nothing else is needed before a network of `load_model`.
@@ -64,6 +66,6 @@ def to_input(image, resize: int = 256, crop: int = 224) -> torch.Tensor:
     return v2.Compose(steps)(image.convert("RGB")).float() / 255
 
 
-def photo_batch(names, resize: int = 256, crop: int = 224) -> torch.Tensor:
+def photo_batch(names: Iterable[str], resize: Resize = 256, crop: int = 224) -> torch.Tensor:
     """Several photographs as one batch (B, 3, crop, crop), RGB in [0, 1]."""
     return torch.stack([to_input(photograph(name), resize, crop) for name in names])

@@ -41,7 +41,8 @@ def _cubic(x: np.ndarray) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def _taps(length: int, low: int, high: int, size: int, f: Callable, reach: int) -> tuple[np.ndarray, np.ndarray]:
+def _taps(length: int, low: int, high: int, size: int, f: Callable[[np.ndarray], np.ndarray],
+          reach: int) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels of an axis of `length` each of `size` outputs reads, and how much of each.
 
     Returns where (size, taps) int64, inside the axis; weight (size, taps) float64, each row of sum 1. Outputs with fewer

@@ -5,18 +5,21 @@ in order to use one (grey or CMYK to RGB, turned upright, boxes clipped) stands 
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .geometry import Geometry, resize_and_crop
+from .geometry import Geometry, Resize, resize_and_crop
 from .photos import to_input
 
+Label = int | str  # a class: its number or its name
+Named = TypeVar("Named", bound=Label)
+Object = tuple[Named, list[int], bool]  # class, box x0 y0 x1 y1, difficult
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 LONGEST = 20  # longer side / shorter side; beyond that the resized image would be huge and its crop nearly nothing
 
@@ -27,7 +30,7 @@ class Sample(NamedTuple):
 
     name: str
     image: Tensor
-    classes: list
+    classes: list[Label]
     boxes: list[Tensor]
     difficult: list[Tensor]
     geometry: Geometry
@@ -45,7 +48,7 @@ class BadFile(ValueError):
     """One file of a data set cannot be used; `Images` turns it into `Skipped`."""
 
 
-class Images(Dataset):
+class Images(Dataset[Sample | Skipped]):
     """A data set: `dataset[i]` is the `Sample` that `read(names[i])` gives, or `Skipped` where it raises BadFile.
 
     kind: scenes, voc, imagenet or folder; names: one per image, in order; link: which probability its networks mean.
@@ -65,7 +68,7 @@ class Images(Dataset):
             return Skipped(name, str(error))
 
 
-def read_all(dataset: Dataset, indices: Iterable[int] | None = None) -> tuple[list[Sample], list[Skipped]]:
+def read_all(dataset: Images, indices: Iterable[int] | None = None) -> tuple[list[Sample], list[Skipped]]:
     """Samples and skipped files of a data set (or of the images `indices`), in order."""
     items = [dataset[i] for i in (range(len(dataset)) if indices is None else indices)]
     return [i for i in items if isinstance(i, Sample)], [i for i in items if isinstance(i, Skipped)]
@@ -106,7 +109,8 @@ def _on_black(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
 
 
-def to_sample(name: str, image: Image.Image, objects: list[tuple], notes: tuple[str, ...], resize=256, crop: int = 224) -> Sample:
+def to_sample(name: str, image: Image.Image, objects: Sequence[Object[Label]], notes: tuple[str, ...], resize: Resize = 256,
+              crop: int = 224) -> Sample:
     """Sample of an upright image and its objects (class, box x0 y0 x1 y1 in upright pixels, difficult).
 
     Boxes are clipped to the image; what lies outside is dropped; a note tells either.
@@ -114,13 +118,14 @@ def to_sample(name: str, image: Image.Image, objects: list[tuple], notes: tuple[
     H, W = image.size[::-1]
     if max(H, W) > LONGEST * min(H, W):
         raise BadFile(f"{W} x {H} pixels; accepted: the longer side up to {LONGEST} times the shorter")
-    kept, outside, clipped = {}, 0, 0
-    for label, (x0, y0, x1, y1), difficult in objects:
+    kept: dict[Label, list[tuple[list[int], bool]]] = {}
+    outside, clipped = 0, 0
+    for label, (x0, y0, x1, y1), hard in objects:
         box = [min(max(x0, 0), W), min(max(y0, 0), H), min(max(x1, 0), W), min(max(y1, 0), H)]
         empty = box[0] >= box[2] or box[1] >= box[3]
         outside, clipped = outside + empty, clipped + (not empty and box != [x0, y0, x1, y1])
         if not empty:
-            kept.setdefault(label, []).append((box, bool(difficult)))
+            kept.setdefault(label, []).append((box, bool(hard)))
     if clipped:
         notes += (f"{clipped} box{'es' * (clipped > 1)} clipped to the image",)
     if outside:

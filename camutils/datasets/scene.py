@@ -8,7 +8,7 @@ stands between the sources and the pixels (`datasets.resize`). Splits share neit
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ STRIP = {"train": (0.0, 0.5), "tune": (0.5, 0.75), "test": (0.75, 1.0)}  # of ev
 BACKGROUNDS = ("chelsea", "coffee", "motorcycle", "china", "flower", "rocket", "astronaut",
                "retina", "hubble", "tissue", "camera", "grass", "gravel", "brick")
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # Rec. 709
+
+Numbers = TypeVar("Numbers", float, np.ndarray)
 
 
 class Scene(NamedTuple):
@@ -66,7 +68,7 @@ def _background(split: str, rng: np.random.Generator) -> np.ndarray:
     return bilinear(strip, (x, y, x + side, y + side), SIZE).astype(np.float32) / 255
 
 
-def _apart(a: tuple, b: tuple) -> bool:
+def _apart(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
     """Do two squares (x, y, side) not overlap? Their centres are, along x or y, at least the mean side apart."""
     return max(abs(2 * (a[d] - b[d]) + a[2] - b[2]) for d in (0, 1)) >= a[2] + b[2]
 
@@ -75,7 +77,7 @@ def _places(count: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
     """`count` squares (x, y, side) inside the scene that do not overlap: drawn anew until they do not."""
     while True:
         sides = rng.integers(SMALLEST, LARGEST + 1, count)
-        squares = [(*(int(v) for v in rng.integers(0, SIZE - s + 1, 2)), int(s)) for s in sides]
+        squares = [(int(x), int(y), int(s)) for s in sides for x, y in [rng.integers(0, SIZE - s + 1, 2)]]
         if all(_apart(a, b) for i, a in enumerate(squares) for b in squares[:i]):
             return squares
 
@@ -91,7 +93,7 @@ def _mean(values: np.ndarray) -> float:
     return math.fsum(values.tolist()) / len(values)
 
 
-def _between(low: float, high: float, fraction):
+def _between(low: float, high: float, fraction: Numbers) -> Numbers:
     """low + (high - low) fraction. `Generator.uniform` may fuse product and sum, which rounds otherwise on some processors."""
     return low + (high - low) * fraction
 
@@ -131,7 +133,7 @@ def scene(split: str, index: int) -> Scene:
     return Scene(image, torch.tensor(classes), torch.tensor(np.array(boxes)), torch.tensor(np.array(masks)))
 
 
-class Scenes(Dataset):
+class Scenes(Dataset[Scene]):
     """The scenes of one split as a PyTorch data set of `Scene` tuples; `len` is LENGTH[split] unless given."""
 
     def __init__(self, split: str = "test", length: int | None = None):

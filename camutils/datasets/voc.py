@@ -6,13 +6,14 @@ from pathlib import Path
 from torchvision.datasets import VOCDetection
 
 from .annotations import read_objects, upright_objects
+from .geometry import Resize
 from .sample import BadFile, Images, Sample, open_upright, to_sample
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
                "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 
 
-def _read(files: dict, resize, crop: int, name: str) -> Sample:
+def _read(files: dict[str, tuple[Path, Path]], resize: Resize, crop: int, name: str) -> Sample:
     picture, annotation = files[name]
     objects, stated = read_objects(annotation, first=1)
     unknown = sorted({label for label, _, _ in objects} - set(VOC_CLASSES))
@@ -26,7 +27,7 @@ def _read(files: dict, resize, crop: int, name: str) -> Sample:
     return sample
 
 
-def voc(root, split: str = "val", *, download: bool = False, resize=256, crop: int = 224) -> Images:
+def voc(root: str | Path, split: str = "val", *, download: bool = False, resize: Resize = 256, crop: int = 224) -> Images:
     """VOC 2012 detection: root/VOCdevkit/VOC2012 in the official layout; samples are named by image id, classes by name.
 
     split: train, val or trainval. download=True fetches the official archive (2 GB) into `root` first.

@@ -8,8 +8,9 @@ only the sorrel, `pottedplant` only the pot. `person` has none: ImageNet's bride
 large, so pairs of image and person are left out and counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ def _group(name: str) -> list[int]:
     return VOC_TO_IMAGENET[name]
 
 
-def _check(output) -> Tensor:
+def _check(output: Any) -> Tensor:
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] != 1000:
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"the network returned {got}; accepted: an ImageNet network's logits (B, 1000)")
@@ -89,7 +90,7 @@ VOC_GROUPS = tuple(name for name, group in VOC_TO_IMAGENET.items() if group)  # 
 
 
 @contextmanager
-def grouped_output(model: nn.Module):
+def grouped_output(model: nn.Module) -> Iterator[nn.Module]:
     """Inside, an ImageNet network answers with `group_scores`, so that a target is an index into VOC_GROUPS.
 
     Layer names stay as they are; the network itself is changed by a forward hook, which is gone afterwards.

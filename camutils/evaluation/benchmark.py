@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,14 +22,16 @@ import torch.distributed as dist
 from torch import nn
 from tqdm import tqdm
 
+from ..core.maps import Method
 from ..core.probe import evaluating
-from ..datasets import VOC_CLASSES, Images, Sample, grouped_output, open_dataset
+from ..datasets import VOC_CLASSES, Images, Sample, Skipped, grouped_output, open_dataset
 from ..datasets.ahead import load_ahead
+from ..datasets.sample import Label
 from ..datasets.voc_targets import VOC_GROUPS
 from ..methods import METHODS
 from ..networks.load import default_device, load_model
-from .measure import CENTRE, COLUMNS, LOCATION, METRICS, measure, parse_method, split_list
-from .results import check_folder, merge, part_path, provenance, read_table, write_part, write_whole
+from .measure import CENTRE, COLUMNS, LOCATION, METRICS, Pair, measure, parse_method, split_list
+from .results import Row, check_folder, merge, part_path, provenance, read_table, write_part, write_whole
 from .summary import show, summary, write_summary
 
 HELP = {
@@ -46,7 +50,7 @@ HELP = {
 }
 
 
-def _labels(data: Images, sample: Sample, model: nn.Module, device) -> tuple[list | None, bool]:
+def _labels(data: Images, sample: Sample, model: nn.Module, device: torch.device) -> tuple[Sequence[Label] | None, bool]:
     """The class of every output (None: whichever is largest), and whether ImageNet's outputs are to be grouped for VOC."""
     with evaluating(model), torch.no_grad():
         output = model(sample.image[None].to(device))
@@ -62,19 +66,23 @@ def _labels(data: Images, sample: Sample, model: nn.Module, device) -> tuple[lis
     return list(range(outputs)), False
 
 
-def _pairs(sample: Sample, labels: list | None, model: nn.Module, device) -> tuple[list[tuple], list[dict]]:
+def _pairs(sample: Sample, labels: Sequence[Label] | None, model: nn.Module,
+           device: torch.device) -> tuple[list[Pair], list[Row]]:
     """(sample, position of the class, target) of a sample's classes, and notes on those that the network does not know."""
     if labels is None:
         with evaluating(model), torch.no_grad():
             return [(sample, None, int(model(sample.image[None].to(device)).argmax()))], []
-    known = [(sample, p, labels.index(c)) for p, c in enumerate(sample.classes) if c in labels]
+    known: list[Pair] = [(sample, p, labels.index(c)) for p, c in enumerate(sample.classes) if c in labels]
     return known, [{"image": sample.name, "what": "left out", "note": f"class {c}: this network has no output for it"}
                    for c in sample.classes if c not in labels]
 
 
-def _chunk(items: list, waited: float, labels: list | None, model: nn.Module, batch: int, first_seed: int, run: partial) -> dict:
+def _chunk(items: list[Sample | Skipped], waited: float, labels: Sequence[Label] | None, model: nn.Module, batch: int,
+           first_seed: int, run: partial[list[Row]]) -> dict[str, Any]:
     """One part: rows, notes and seconds of one chunk of images. Each batch of pairs draws from a seed of its own."""
-    seconds, notes, pairs = {"images": len(items), "loading": waited, "location": 0.0, "forwards": 0.0}, [], []
+    seconds = {"images": len(items), "loading": waited, "location": 0.0, "forwards": 0.0}
+    notes: list[Row] = []
+    pairs: list[Pair] = []
     for item in items:
         if not isinstance(item, Sample):
             notes.append({"image": item.name, "what": "skipped", "note": item.reason})
@@ -88,8 +96,8 @@ def _chunk(items: list, waited: float, labels: list | None, model: nn.Module, ba
     return {"rows": rows, "notes": notes, "timing": seconds}
 
 
-def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int, run: partial,
-                 rank: int, world: int) -> None:
+def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int,
+                 run: partial[list[Row]],                 rank: int, world: int) -> None:
     """This process's chunks, those aside that are already there."""
     mine = range(rank, len(chunks), world)
     todo = [k for k in mine if not part_path(out, k).exists()]
@@ -130,9 +138,11 @@ def _finish(out: Path, chunks: int, columns: list[str], methods: list[str], seed
           f"loading and location {beside:.1f} s = {beside / max(spent, 1e-9):.1%} of that of the methods")
 
 
-def benchmark(dataset, model, methods, metrics=None, *, out, limit: int | None = None, root=None,
-              split: str | None = None, batch: int = 8, seed: int = 0, link: str | None = None, tolerance: float | None = None,
-              options: dict | None = None, device=None) -> list[dict]:
+def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iterable[str],
+              metrics: str | Iterable[str] | None = None, *, out: str | Path, limit: int | None = None,
+              root: str | Path | None = None, split: str | None = None, batch: int = 8, seed: int = 0, link: str | None = None,
+              tolerance: float | None = None, options: dict[str, Any] | None = None,
+              device: torch.device | str | None = None) -> list[Row]:
     """Measure methods on a data set; write results.csv, notes.csv, timing.csv, summary.csv and config.json to `out`.
 
     dataset: a name, or an `Images`; model: a name of `load_model`, or a network that takes RGB in [0, 1]; methods, metrics:
@@ -149,7 +159,7 @@ def benchmark(dataset, model, methods, metrics=None, *, out, limit: int | None =
     if unknown or batch < 1 or (limit is not None and limit < 1) or not names:
         raise ValueError(f"methods {names}, metrics {metrics}, batch {batch}, limit {limit}; accepted for {data.kind}: "
                          f"at least one method, metrics from {', '.join(able)}, batch and limit 1 or more")
-    parsed = {name: partial(parse_method(name, METHODS), **(options or {})) for name in names}
+    parsed: dict[str, Method] = {name: partial(parse_method(name, METHODS), **(options or {})) for name in names}
     used = data.names[:limit]
     place = torch.device(device or default_device())
     if isinstance(model, nn.Module):

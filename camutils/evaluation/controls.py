@@ -7,16 +7,19 @@
     noise=R        the same picture with uniform noise of up to R per value (Yeh et al. 2019, arXiv 1901.09392)
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-from ..core.layers import unwrap
-from ..core.maps import normalise
+from ..core.layers import Layer, unwrap
+from ..core.maps import Method, normalise
+from ..core.targets import Targets
 from ..extras import extra
 from .metrics import cascading_randomisation, spearman
 
 
-def edges(model, images: Tensor, targets=None, layer=None) -> Tensor:
+def edges(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> Tensor:
     """Sobel's edges of the grey picture, (B, H, W) in [0, 1]: a map that looks right and knows nothing of the network."""
     sobel = extra("skimage.filters", "scikit-image").sobel
     grey = [x.detach().mean(0).cpu().double().numpy() for x in images]
@@ -36,18 +39,18 @@ def _owners(module: nn.Module, before: str = "") -> dict[str, nn.Module]:
     return {before + n: m for n, m in module.named_children() if any(True for _ in m.parameters())}
 
 
-def control_maps(method, model: nn.Module, images: Tensor, targets: Tensor, absent: Tensor, *, modules: list[str],
-                 shuffled: nn.Module | None, radii, draws: int, seed: int = 0) -> dict[str, list[Tensor]]:
+def control_maps(method: Method, model: nn.Module, images: Tensor, targets: Tensor, absent: Tensor, *, modules: list[str],
+                 shuffled: nn.Module | None, radii: Iterable[float], draws: int, seed: int = 0) -> dict[str, list[Tensor]]:
     """Control -> the maps under it, one (B, H, W) per draw of the random numbers; the first one is `itself`.
 
     images (B, 3, H, W); targets, absent (B,): the class asked for, one that is not in the picture. The same random weights
     and the same noise for every image, so a map depends on no other image. Errors: as `method` and `cascading_randomisation`.
     """
-    found = {"itself": []} | {f"cascade:{name}": [] for name in modules}
+    found: dict[str, list[Tensor]] = {control: [] for control in ("itself", *(f"cascade:{name}" for name in modules))}
     for draw in range(draws):
-        seen = []
+        seen: list[Tensor] = []
 
-        def keep(net, images, targets, layer, seen=seen):
+        def keep(net: nn.Module, images: Tensor, targets: Targets, layer: Layer, seen: list[Tensor] = seen) -> Tensor:
             seen.append(method(net, images, targets))
             return seen[-1]
 
@@ -74,4 +77,5 @@ def likeness(L: Tensor, M: Tensor) -> tuple[Tensor, Tensor]:
     pairs = zip(L.cpu().numpy(), M.cpu().numpy(), strict=True)
     similarity = extra("skimage.metrics", "scikit-image").structural_similarity
     ssim = torch.tensor([similarity(a, b, data_range=1.0) for a, b in pairs])
-    return tuple(torch.where(empty.cpu(), torch.nan, v.cpu().nan_to_num(0)) for v in (spearman(L, M), ssim))
+    rho, ssim = (torch.where(empty.cpu(), torch.nan, v.cpu().nan_to_num(0)) for v in (spearman(L, M), ssim))
+    return rho, ssim

@@ -16,17 +16,19 @@
 import inspect
 import re
 import tomllib
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..methods import METHODS
 from ..methods.parts.scales import multi_scale
 from .measure import METRICS, parse_method
 
-FILE = {"title": str, "kind": str, "methods": list, "runs": list}  # key -> type of its value
-RUN = {"name": str, "dataset": str, "models": list}
-OPTIONAL = {"split": str, "limit": int, "before": list, "after": list}
+Keys = dict[str, type]  # key -> type of its value
+FILE: Keys = {"title": str, "kind": str, "methods": list, "runs": list}
+RUN: Keys = {"name": str, "dataset": str, "models": list}
+OPTIONAL: Keys = {"split": str, "limit": int, "before": list, "after": list}
 TYPES = {str: "text", int: "a whole number from 1", list: "a list that is not empty"}
 KINDS = ("benchmark", "sanity")
 DATASETS = ("scenes", "imagenet", "voc")
@@ -47,7 +49,7 @@ class Run(NamedTuple):
     methods: list[str]
 
 
-def expand(entry) -> list[str]:
+def expand(entry: object) -> list[str]:
     """Method strings of one entry of `methods`: text as it is, a grid as every combination of its values, the last fastest.
 
     {method = "m", a = [1, 2], b = ["x", "y"]} -> m:a=1:b=x, m:a=1:b=y, m:a=2:b=x, m:a=2:b=y. The key `options` takes whole
@@ -58,7 +60,7 @@ def expand(entry) -> list[str]:
         return [entry]
     if not isinstance(entry, dict) or "method" not in entry:
         raise ValueError(f"{entry!r} among the methods; accepted: text, or a table of a method and values of its options")
-    axes = []
+    axes: list[list[Any]] = []
     for key, values in entry.items():
         values = values if isinstance(values, list) else [values]
         if not values or any(isinstance(value, list | dict) for value in values):
@@ -72,7 +74,7 @@ def expand(entry) -> list[str]:
     return ["".join(parts) for parts in product(*axes)]
 
 
-def _check_keys(where: str, given, needed: dict, optional: dict) -> None:
+def _check_keys(where: str, given: object, needed: Keys, optional: Keys) -> None:
     """ValueError unless `given` is a table that holds every needed key and no unknown one, with values of their types."""
     known = needed | optional
     if not isinstance(given, dict):
@@ -87,7 +89,7 @@ def _check_keys(where: str, given, needed: dict, optional: dict) -> None:
         raise ValueError(f"no {missing[0]} in {where}; needed: {', '.join(needed)}")
 
 
-def _check_known(what: str, given: list, known) -> None:
+def _check_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}; accepted: {', '.join(known)}")
@@ -115,7 +117,7 @@ def read_experiment(path: Path) -> list[Run]:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
         _check_keys("the file", given, FILE, {})
         _check_known("kind", [given["kind"]], KINDS)
-        runs = []
+        runs: list[Run] = []
         for entry in given["runs"]:
             runs += _runs(path.stem, given, entry)
         return runs
@@ -123,13 +125,13 @@ def read_experiment(path: Path) -> list[Run]:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def _runs(experiment: str, given: dict, entry: dict) -> list[Run]:
+def _runs(experiment: str, given: dict[str, Any], entry: dict[str, Any]) -> list[Run]:
     """One [[runs]] table of a file: a run for each of its networks."""
-    metrics = {"metrics": list} if given["kind"] == "benchmark" else {}
+    metrics: Keys = {"metrics": list} if given["kind"] == "benchmark" else {}
     _check_keys("[[runs]]", entry, RUN | metrics, OPTIONAL)
     _check_known("dataset", [entry["dataset"]], DATASETS)
     _check_known("metric", entry.get("metrics", []), METRICS)
-    methods = []
+    methods: list[str] = []
     for part in [*entry.get("before", []), *given["methods"], *entry.get("after", [])]:
         methods += expand(part)
     _check_methods(methods)

@@ -6,9 +6,11 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from tqdm import tqdm
@@ -27,7 +29,7 @@ COLUMNS = ("run", "kind", "data set", "network", "split", "images", "methods", "
 def read_experiments() -> list[Run]:
     """All runs of all files of data/experiments, in the order of the files. Raises ValueError as `read_experiment`, and for a
     name that two runs have."""
-    runs = {}
+    runs: dict[str, Run] = {}
     for path in sorted((DATA / "experiments").glob("*.toml")):
         for run in read_experiment(path):
             if run.name in runs:
@@ -37,7 +39,7 @@ def read_experiments() -> list[Run]:
     return list(runs.values())
 
 
-def find_runs(names=None) -> list[Run]:
+def find_runs(names: Iterable[str] | None = None) -> list[Run]:
     """Runs by an experiment's number (20), by its file (20_gig_cam) or by their own names; none: all.
 
     Raises ValueError for an unknown name, with the nearest ones.
@@ -45,7 +47,7 @@ def find_runs(names=None) -> list[Run]:
     runs = read_experiments()
     if not names:
         return runs
-    picked = set()
+    picked: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
         wanted = Path(name).name.removesuffix(".toml")
         found = [run.name for run in runs if wanted in (run.name, run.experiment, run.experiment[:2])]
@@ -82,10 +84,11 @@ def listing(runs: list[Run]) -> str:
     return "\n".join(table)
 
 
-def _make(run: Run, assets, batch: int, out: Path, rank: int) -> None:
+def _make(run: Run, assets: str | Path, batch: int, out: Path, rank: int) -> None:
     """Measure one run in its folder, and copy what is kept."""
     roots = {"scenes": None, "imagenet": Path(assets) / "ILSVRC", "voc": Path(assets)}
-    options = {"out": out / run.name, "root": roots[run.dataset], "limit": run.limit, "split": run.split, "batch": batch}
+    options: dict[str, Any] = {"out": out / run.name, "root": roots[run.dataset], "limit": run.limit, "split": run.split,
+                               "batch": batch}
     if run.kind == "benchmark":
         benchmark(run.dataset, run.model, run.methods, run.metrics, **options)
     elif rank == 0:  # it is not shared: the other processes wait
@@ -97,7 +100,8 @@ def _make(run: Run, assets, batch: int, out: Path, rank: int) -> None:
             shutil.copyfile(out / run.name / name, kept / name)
 
 
-def make_results(names=None, assets=None, dry_run: bool = False, batch: int = 8, out=BUILD / "results") -> list[Run]:
+def make_results(names: Iterable[str] | None = None, assets: str | Path | None = None, dry_run: bool = False, batch: int = 8,
+                 out: str | Path = BUILD / "results") -> list[Run]:
     """Measure runs, each in out/NAME, and copy their tables to data/results/NAME; return the runs that were made.
 
     names: see `find_runs`; assets: folder that holds ILSVRC/ and VOCdevkit/ (None: $CAMUTILS_ASSETS), without which only the

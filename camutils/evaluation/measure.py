@@ -3,19 +3,26 @@
 import ast
 import re
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..core.layers import Layer
+from ..core.maps import Method
+from ..core.targets import Targets
 from ..datasets import Sample
 from ..methods.parts.scales import multi_scale
 from .metrics.confidence import average_drop, confidence, drop_increase, increase
 from .metrics.curves import deletion_insertion, road
 from .metrics.location import box_share, centre_map, energy_game, pointing_game
 from .metrics.robustness import adcc, infidelity, sensitivity_max
+from .results import Row
 
+Pair = tuple[Sample, int | None, int]  # a sample, the position of the class in it, the target
 LOCATION = ("pointing", "energy")
 VARIANTS = {"": "soft", "_top15": "top15", "_top50": "top50"}
 CONFIDENCE = {f"{metric}{suffix}": (variant, measure) for suffix, variant in VARIANTS.items()
@@ -28,7 +35,7 @@ CENTRE = "centre"  # the baseline that looks at no image
 COLUMNS = ["image", "class", "method", "share", "classes", "difficult"]  # then "confidence" and the metrics
 
 
-def split_list(text) -> list[str]:
+def split_list(text: str | Iterable[str]) -> list[str]:
     """'a,b:x=[1,2]' -> ['a', 'b:x=[1,2]']: commas outside brackets separate; a list stays as it is. No name twice."""
     parts = re.split(r",(?![^\[(]*[\])])", text) if isinstance(text, str) else list(text)
     parts = [p.strip() for p in parts if p.strip()]
@@ -37,7 +44,7 @@ def split_list(text) -> list[str]:
     return parts
 
 
-def parse_method(text: str, known: dict):
+def parse_method(text: str, known: dict[str, Method]) -> partial[Tensor]:
     """'gig_cam:steps=10:seed=1' -> the method with these options; 'grad_cam+M' -> it in `multi_scale`. ValueError if unknown."""
     name, *options = text.split(":")
     base = name.removesuffix("+M")
@@ -47,11 +54,11 @@ def parse_method(text: str, known: dict):
     pairs = [option.partition("=") for option in options]
     if not all(key.strip() and mark for key, mark, _ in pairs):
         raise ValueError(f"method {text!r}; accepted: name:option=value:option=value")
-    method = partial(multi_scale, known[base]) if base != name else known[name]
+    method: Method = partial(multi_scale, known[base]) if base != name else known[name]
     return partial(method, **{key.strip(): _literal(key.strip(), value.strip()) for key, _, value in pairs})
 
 
-def _literal(key: str, text: str):
+def _literal(key: str, text: str) -> Any:
     """What a value on the command line means: a Python literal where it reads as one, else the text; a layer's name is text."""
     if key == "layer" and not text.startswith(("[", "(", "None")):
         return text
@@ -62,9 +69,9 @@ def _literal(key: str, text: str):
 
 
 @contextmanager
-def timed(seconds: dict, name: str, device: torch.device):
+def timed(seconds: dict[str, float], name: str, device: torch.device) -> Iterator[None]:
     """Add the body's wall-clock time to seconds[name], with the accelerator's queue emptied at both ends."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda *_: None
+    wait: Callable[[torch.device], object] = torch.cuda.synchronize if device.type == "cuda" else lambda *_: None
     wait(device)
     start = time.perf_counter()
     yield
@@ -72,9 +79,9 @@ def timed(seconds: dict, name: str, device: torch.device):
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def seeded(method, seed: int, device: torch.device):
+def seeded(method: Method, seed: int, device: torch.device) -> Method:
     """The method with the common arguments; every call starts from the same random state, and the caller's is restored."""
-    def run(model, images, targets, layer=None):
+    def run(model: nn.Module, images: Tensor, targets: Targets, layer: Layer = None) -> Tensor:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             return method(model, images, targets)
@@ -84,7 +91,7 @@ def seeded(method, seed: int, device: torch.device):
 _centre = lru_cache(maxsize=32)(centre_map)
 
 
-def location(maps: list[Tensor], boxes: list[Tensor], metrics, tolerance: float) -> dict[str, list]:
+def location(maps: list[Tensor], boxes: list[Tensor], metrics: Iterable[str], tolerance: float) -> dict[str, list[float]]:
     """Pointing and energy game at original size: on an accelerator maps of equal size in one batch, else one by one (cache)."""
     values = {metric: [float("nan")] * len(maps) for metric in metrics if metric in LOCATION}
     kinds = [tuple(m.shape) if m.device.type != "cpu" else i for i, m in enumerate(maps)]
@@ -98,9 +105,10 @@ def location(maps: list[Tensor], boxes: list[Tensor], metrics, tolerance: float)
     return values
 
 
-def faithfulness(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, metrics, link: str, before) -> dict[str, list]:
+def faithfulness(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, metrics: Sequence[str], link: str,
+                 before: Tensor | None) -> dict[str, list[float]]:
     """Confidence metrics on the network's input: each masked batch is asked once, however many metrics read it."""
-    values = {}
+    values: dict[str, list[float]] = {}
     for variant in dict.fromkeys(CONFIDENCE[m][0] for m in metrics if m in CONFIDENCE):
         Y, O = drop_increase(model, images, maps, targets, variant, link=link, confidence_before=before)  # noqa: E741
         values |= {m: CONFIDENCE[m][1](Y, O).tolist() for m in metrics if m in CONFIDENCE and CONFIDENCE[m][0] == variant}
@@ -110,12 +118,13 @@ def faithfulness(model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor
     return values
 
 
-def robustness(method, model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, metrics, link: str) -> dict[str, list]:
+def robustness(method: Method, model: nn.Module, images: Tensor, maps: Tensor, targets: Tensor, metrics: Sequence[str],
+               link: str) -> dict[str, list[float]]:
     """Metrics that call the method again or ask the network often; the map of the image itself is not made a second time.
 
     road, road_least: mean confidence over the percentiles of `road`.
     """
-    values = {}
+    values: dict[str, Tensor] = {}
     if any(m in PARTS for m in metrics):
         values = adcc(method, model, images, targets, maps=maps, link=link)._asdict()
     if "sensitivity" in metrics:
@@ -126,8 +135,8 @@ def robustness(method, model: nn.Module, images: Tensor, maps: Tensor, targets: 
     return {m: values[m].tolist() for m in (*PARTS, "sensitivity", "infidelity", *REMOVED) if m in metrics}
 
 
-def measure(model: nn.Module, pairs: list[tuple[Sample, int | None, int]], methods: dict, metrics, *, link: str, tolerance: float,
-            device: torch.device, seed: int, seconds: dict) -> list[dict]:
+def measure(model: nn.Module, pairs: list[Pair], methods: dict[str, Method], metrics: Sequence[str], *, link: str,
+            tolerance: float, device: torch.device, seed: int, seconds: dict[str, float]) -> list[Row]:
     """Rows of some (sample, position of the class in it, target) triples; position None: a sample without classes.
 
     methods: name -> function; the centre baseline is added, for location only. Every call of a method starts from the same random
@@ -147,7 +156,7 @@ def measure(model: nn.Module, pairs: list[tuple[Sample, int | None, int]], metho
                 for (s, c, t), b, h in zip(pairs, own, hard, strict=True)]
     with timed(seconds, "forwards", device):
         before = confidence(model, images, targets, link)
-    table = []
+    table: list[Row] = []
     for name, method in {**methods, CENTRE: None}.items():
         values = {"confidence": before.tolist()}
         if method:

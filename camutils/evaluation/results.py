@@ -13,14 +13,17 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..places import ROOT
 
+Row = dict[str, Any]  # of a table: column -> text or number
 KEYS = ("image", "class", "method")
 TEXT = {*KEYS, "control", "subset", "metric", "against", "what", "note"}
 
@@ -35,7 +38,7 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(half, path)
 
 
-def as_csv(rows: list[dict], columns: list[str]) -> str:
+def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
     """Rows as CSV: numbers with six significant digits, NaN and missing values empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -45,13 +48,13 @@ def as_csv(rows: list[dict], columns: list[str]) -> str:
     return text.getvalue()
 
 
-def _cell(value):
+def _cell(value: object) -> object:
     if isinstance(value, float):
         return "" if value != value else f"{value:.6g}"
     return "" if value is None else value
 
 
-def read_table(path: Path) -> list[dict]:
+def read_table(path: Path) -> list[Row]:
     """Rows of a CSV file of this module: text columns as they are, all others float, NaN where empty."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         return [{c: v if c in TEXT else float(v or "nan") for c, v in row.items()} for row in csv.DictReader(file)]
@@ -66,7 +69,7 @@ def checksum(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def provenance(config: dict, model: nn.Module, names: list[str]) -> dict:
+def provenance(config: dict[str, Any], model: nn.Module, names: list[str]) -> dict[str, Any]:
     """What stands in config.json: no path, host or time. Raises TypeError for settings that JSON cannot hold."""
     try:
         config = json.loads(json.dumps(config))
@@ -84,7 +87,7 @@ def provenance(config: dict, model: nn.Module, names: list[str]) -> dict:
 
 def _commit() -> str | None:
     """The checkout's commit, with `+changes` where the package differs from it; None where there is no git checkout."""
-    def git(*words):
+    def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
     try:
         return (git("rev-parse", "HEAD") + "+changes" * bool(git("status", "--porcelain", "--", "camutils"))
@@ -93,7 +96,7 @@ def _commit() -> str | None:
         return None
 
 
-def differences(old: dict, new: dict) -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Where two records of `provenance` differ, the commit aside: 'batch is 8 there, 4 here'."""
     flat = [{**{k: v for k, v in r.items() if k != "commit" and not isinstance(v, dict)}, **r["config"], **r["versions"]}
             for r in (old, new)]
@@ -101,7 +104,7 @@ def differences(old: dict, new: dict) -> list[str]:
     return [f"{k} is {flat[0].get(k)!r} there, {flat[1].get(k)!r} here" for k in keys if flat[0].get(k) != flat[1].get(k)]
 
 
-def check_folder(out: Path, record: dict) -> None:
+def check_folder(out: Path, record: dict[str, Any]) -> None:
     """Refuse a folder that holds other results. Raises ValueError that names every difference; prints a changed commit."""
     path = out / "config.json"
     if not path.exists():
@@ -122,7 +125,7 @@ def part_path(out: Path, chunk: int) -> Path:
     return out / "parts" / f"{chunk:06d}.json"
 
 
-def write_part(out: Path, chunk: int, part: dict) -> None:
+def write_part(out: Path, chunk: int, part: dict[str, Any]) -> None:
     """Store one chunk: {"rows": …, "notes": …, "timing": …}; numbers survive exactly."""
     write_whole(part_path(out, chunk), json.dumps(part))
 

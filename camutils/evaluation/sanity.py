@@ -12,6 +12,7 @@ Beside every method stands `edges`, which never looks at the network.
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,25 +21,27 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..core.maps import Method
 from ..core.probe import predict
-from ..datasets import Sample, open_dataset
+from ..datasets import Images, Sample, open_dataset
 from ..methods import METHODS
 from ..networks.load import default_device, load_model
 from ..networks.scene_networks import SCENE_NETWORKS, SHUFFLED
 from .controls import cascade_modules, control_maps, edges, likeness
 from .measure import CENTRE, location, parse_method, split_list
 from .metrics import centre_map
-from .results import as_csv, check_folder, checksum, provenance, read_table, write_whole
+from .results import Row, as_csv, check_folder, checksum, provenance, read_table, write_whole
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
+Pair = tuple[Sample, int, int]  # a sample, the position of the class in it, the target
 EDGES, FLOOR, OTHERS = "edges", "other", 8
 COLUMNS = ["image", "class", "method", "control", "correlation", "ssim", "pointing", "energy"]
 SUMMARY = ["method", "control", "mean", "low", "high", "above", "above_low", "above_high", "ssim", "pointing", "energy"]
 
 
-def _rows(name: str, control: str, L: Tensor, draws: list[Tensor], pairs: list[tuple], tolerance: float) -> list[dict]:
+def _rows(name: str, control: str, L: Tensor, draws: list[Tensor], pairs: list[Pair], tolerance: float) -> list[Row]:
     """One row per pair of image and class: means over the draws."""
-    values = {c: [] for c in COLUMNS[4:]}
+    values: dict[str, list[list[float]]] = {c: [] for c in COLUMNS[4:]}
     for M in draws:
         rho, ssim = likeness(L, M)
         full = [s.geometry.restore(m) for (s, _, _), m in zip(pairs, M, strict=True)]
@@ -50,36 +53,40 @@ def _rows(name: str, control: str, L: Tensor, draws: list[Tensor], pairs: list[t
              **{c: v[i] for c, v in means.items()}} for i, (s, p, _) in enumerate(pairs)]
 
 
-def _method_rows(name: str, method, pairs: list[tuple], batch: int, outputs: int, tolerance: float, device, run: partial):
+def _method_rows(name: str, method: Method, pairs: list[Pair], batch: int, outputs: int, tolerance: float, device: torch.device,
+                 run: partial[dict[str, list[Tensor]]]) -> list[Row]:
     """All rows of one method, control by control."""
-    rows, own = [], []
+    rows: list[Row] = []
+    own: list[Tensor] = []
     for chunk in tqdm([pairs[i : i + batch] for i in range(0, len(pairs), batch)], desc=name, unit="batch"):
         images = torch.stack([s.image for s, _, _ in chunk]).to(device)
-        absent = [next(c for c in (np.arange(outputs) + t + 1) % outputs if c not in s.classes) for s, _, t in chunk]
-        targets, absent = (torch.tensor(np.array(t), device=device) for t in ([t for _, _, t in chunk], absent))
+        others = [next(c for c in (np.arange(outputs) + t + 1) % outputs if c not in s.classes) for s, _, t in chunk]
+        targets, absent = (torch.tensor(np.array(t), device=device) for t in ([t for _, _, t in chunk], others))
         found = run(method, images=images, targets=targets, absent=absent)
         own.append(found["itself"][0])
         rows += [row for control, draws in found.items() for row in _rows(name, control, own[-1], draws, chunk, tolerance)]
     L, names = torch.cat(own), [s.name for s, _, _ in pairs]
     apart = [[k for k, other in enumerate(names) if other != name] for name in names]  # rows of other pictures
-    others = [L[[k[(i + j * len(k) // OTHERS) % len(k)] for i, k in enumerate(apart)]] for j in range(OTHERS)]
+    floor = [L[[k[(i + j * len(k) // OTHERS) % len(k)] for i, k in enumerate(apart)]] for j in range(OTHERS)]
     mean, centre = torch.stack([L[k].mean(0) for k in apart]), centre_map(L.shape[1:]).to(L).expand_as(L)
-    for control, draws in ((FLOOR, others), ("mean", [mean]), ("centre", [centre])):
+    for control, draws in ((FLOOR, floor), ("mean", [mean]), ("centre", [centre])):
         rows += _rows(name, control, L, draws, pairs, tolerance)
     return rows
 
 
-def summarise(rows: list[dict], seed: int = 0) -> list[dict]:
+def summarise(rows: list[Row], seed: int = 0) -> list[Row]:
     """Per method and control: mean correlation, 95 % interval by image, and how far it stands above `other` (paired).
 
     NaN for a method whose untouched maps are all constant.
     """
-    lines, table = [], {}
+    lines: list[Row] = []
+    table: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         table.setdefault((row["method"], row["control"]), []).append(row)
     for (method, control), own in table.items():
         images, rho = [r["image"] for r in own], [r["correlation"] for r in own]
-        m, d, floor = Interval(*[np.nan] * 3, 0), Comparison(*[np.nan] * 4), [r["correlation"] for r in table[method, FLOOR]]
+        m, d = Interval(np.nan, np.nan, np.nan, 0), Comparison(np.nan, np.nan, np.nan, np.nan)
+        floor = [r["correlation"] for r in table[method, FLOOR]]
         if not np.isnan(rho).all():
             m, d = bootstrap_mean(rho, images, seed=seed), paired_bootstrap(rho, floor, images, seed=seed)
         known = {c: [r[c] for r in own if r[c] == r[c]] for c in ("ssim", "pointing", "energy")}
@@ -89,9 +96,10 @@ def summarise(rows: list[dict], seed: int = 0) -> list[dict]:
     return lines
 
 
-def sanity(dataset, model, methods, *, out, limit: int | None = None, root=None, split: str | None = None, batch: int = 8,
-           seed: int = 0, draws: int = 1, radii=(0.02, 0.05, 0.1), modules: list[str] | None = None,
-           shuffled: nn.Module | None = None, device=None) -> list[dict]:
+def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterable[str], *, out: str | Path,
+           limit: int | None = None, root: str | Path | None = None, split: str | None = None, batch: int = 8, seed: int = 0,
+           draws: int = 1, radii: Sequence[float] = (0.02, 0.05, 0.1), modules: list[str] | None = None,
+           shuffled: nn.Module | None = None, device: torch.device | str | None = None) -> list[Row]:
     """Run every control on every method; write results.csv, summary.csv and config.json to `out`; return the summary.
 
     dataset, model, methods: as `benchmark`; data sets whose classes are the network's outputs: scenes, imagenet. modules: the
@@ -101,7 +109,7 @@ def sanity(dataset, model, methods, *, out, limit: int | None = None, root=None,
     """
     data, device = open_dataset(dataset, root, split), torch.device(device or default_device())
     names = [n for n in split_list(methods) if n != CENTRE]  # which is a control
-    parsed = {EDGES: edges} | {name: parse_method(name, METHODS) for name in names}
+    parsed: dict[str, Method] = {EDGES: edges} | {name: parse_method(name, METHODS) for name in names}
     if data.kind not in ("scenes", "imagenet") or min(batch, draws, len(names)) < 1 or (limit is not None and limit < 2):
         raise ValueError(f"data set {data.kind}, methods {names}, batch {batch}, draws {draws}, limit {limit}; accepted: scenes "
                          "or imagenet, at least one method, batch and draws 1 or more, limit 2 or more")

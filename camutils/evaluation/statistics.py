@@ -5,10 +5,14 @@ values form one class. A resample draws the images with replacement; an image br
 never count as independent. Used by the notebooks and by the runner's summary; derived in notebooks/02_measuring.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
+Column = Sequence[float | str] | np.ndarray | Tensor  # (N,): numbers, or names of images and classes
+Table = tuple[np.ndarray, np.ndarray]  # sum and number of the values of every image and class, (G, C) each
 CELLS = 4_000_000  # random numbers held at once
 
 
@@ -18,7 +22,7 @@ class Interval(NamedTuple):
     mean: float
     low: float
     high: float
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple's method of this name, which nobody asks of an interval
 
 
 class Comparison(NamedTuple):
@@ -30,7 +34,7 @@ class Comparison(NamedTuple):
     p: float
 
 
-def _column(values, name: str, length: int | None = None, dtype=None) -> np.ndarray:
+def _column(values: Column, name: str, length: int | None = None, dtype: type | None = None) -> np.ndarray:
     """A list, array or tensor as a 1-D array; ValueError where it is empty, not 1-D or of another length."""
     column = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype)
     if column.ndim != 1 or not len(column) or (length is not None and len(column) != length):
@@ -41,13 +45,13 @@ def _column(values, name: str, length: int | None = None, dtype=None) -> np.ndar
     return column
 
 
-def _table(values: np.ndarray, groups: np.ndarray, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _table(values: np.ndarray, groups: np.ndarray, classes: np.ndarray | None) -> Table:
     """Sum and number of the values of every image (rows) and class (columns): two arrays (G, C)."""
     images, i = np.unique(groups, return_inverse=True)
     kinds, c = (np.zeros(1), np.zeros(len(i), int)) if classes is None else np.unique(classes, return_inverse=True)
-    cell, cells = i * len(kinds) + c, len(images) * len(kinds)
-    table = np.bincount(cell, values, cells), np.bincount(cell, minlength=cells).astype(float)
-    return tuple(t.reshape(len(images), len(kinds)) for t in table)
+    cell, shape = i * len(kinds) + c, (len(images), len(kinds))
+    total, number = np.bincount(cell, values, shape[0] * shape[1]), np.bincount(cell, minlength=shape[0] * shape[1])
+    return total.reshape(shape), number.astype(float).reshape(shape)
 
 
 def _mean_of_classes(total: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -56,10 +60,10 @@ def _mean_of_classes(total: np.ndarray, number: np.ndarray) -> np.ndarray:
     return (total / np.where(there, number, 1)).sum(-1) / there.sum(-1)
 
 
-def _resampled(tables: list, resamples: int, seed: int) -> list[np.ndarray]:
+def _resampled(tables: list[Table], resamples: int, seed: int) -> list[np.ndarray]:
     """T of every table in every resample, the same resamples for all tables: arrays (resamples,)."""
     rng, G = np.random.default_rng(seed), len(tables[0][0])
-    drawn = [[] for _ in tables]
+    drawn: list[list[np.ndarray]] = [[] for _ in tables]
     for start in range(0, resamples, rows := max(1, CELLS // G)):
         n = min(rows, resamples - start)
         picks = rng.integers(0, G, (n, G)) + G * np.arange(n)[:, None]
@@ -76,7 +80,7 @@ def _options(resamples: int, level: float) -> list[float]:
     return [50 * (1 - level), 50 * (1 + level)]
 
 
-def class_mean(values, classes) -> float:
+def class_mean(values: Column, classes: Column) -> float:
     """Mean over classes of each class's own mean: how the pointing game is averaged (Zhang et al. 2016, arXiv 1608.00507).
 
         T = mean_c (hits_c / (hits_c + misses_c))
@@ -93,7 +97,8 @@ def class_mean(values, classes) -> float:
     return float(_mean_of_classes(total, number)[0])
 
 
-def bootstrap_mean(values, groups=None, classes=None, *, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
+def bootstrap_mean(values: Column, groups: Column | None = None, classes: Column | None = None, *, resamples: int = 2000,
+                   seed: int = 0, level: float = 0.95) -> Interval:
     """A mean with its percentile bootstrap interval, images drawn with replacement (Efron 1979, Ann. Statist. 7(1)).
 
         low, high = (1 - level) / 2 and (1 + level) / 2 quantiles of T(resample)
@@ -113,7 +118,8 @@ def bootstrap_mean(values, groups=None, classes=None, *, resamples: int = 2000, 
     return Interval(float(_mean_of_classes(*(t.sum(0) for t in table))), float(low), float(high), int(kept.sum()))
 
 
-def paired_bootstrap(a, b, groups=None, classes=None, *, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Comparison:
+def paired_bootstrap(a: Column, b: Column, groups: Column | None = None, classes: Column | None = None, *,
+                     resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Comparison:
     """Is a better than b on the same images? Both are resampled together, so what an image does to both cancels.
 
         d = T(a) - T(b),    p = min(1, 2 (1 + min(#[d* <= 0], #[d* >= 0])) / (1 + resamples))

@@ -1,11 +1,12 @@
 """From a table of rows to means with intervals and paired comparisons."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .measure import METRICS
-from .results import as_csv, write_whole
+from .results import Row, as_csv, write_whole
 from .statistics import bootstrap_mean, paired_bootstrap
 
 SMALL = 0.25  # difficult subset: the class's boxes cover less of the image, and another class is present
@@ -13,7 +14,7 @@ COLUMNS = ["subset", "metric", "method", "mean", "low", "high", "count", "agains
            "difference_high", "p"]
 
 
-def summary(table: list[dict], *, baseline: str = "grad_cam", resamples: int = 2000, seed: int = 0) -> list[dict]:
+def summary(table: list[Row], *, baseline: str = "grad_cam", resamples: int = 2000, seed: int = 0) -> list[Row]:
     """Mean of every metric, method and subset with its 95 % interval by image, and the paired difference to `baseline`.
 
     table: rows of `read_table` on results.csv. The pointing game is the mean over classes, every other metric over rows.
@@ -36,7 +37,7 @@ def summary(table: list[dict], *, baseline: str = "grad_cam", resamples: int = 2
                 own = values[method][rows]
                 if not len(own) or np.isnan(own).all():
                     continue
-                options = {"groups": images[rows], "classes": kinds, "resamples": resamples, "seed": seed}
+                options: dict[str, Any] = {"groups": images[rows], "classes": kinds, "resamples": resamples, "seed": seed}
                 mean = bootstrap_mean(own, **options)
                 line = {"subset": subset, "metric": metric, "method": method, **mean._asdict()}
                 if baseline in values and method != baseline and not np.isnan(own + values[baseline][rows]).all():
@@ -47,12 +48,12 @@ def summary(table: list[dict], *, baseline: str = "grad_cam", resamples: int = 2
     return lines
 
 
-def write_summary(path: Path, lines: list[dict]) -> None:
+def write_summary(path: Path, lines: list[Row]) -> None:
     """Store a summary as CSV."""
     write_whole(path, as_csv(lines, COLUMNS))
 
 
-def show(lines: list[dict]) -> str:
+def show(lines: list[Row]) -> str:
     """A summary as text: one line per metric, subset and method."""
     wide = max([len(line["method"]) for line in lines] + [6])
     text = []

@@ -4,25 +4,28 @@
     print(table(rows, {"Grad-CAM": "grad_cam", "ours": "integrative_cam"}, ["energy", "drop"], against="grad_cam"))
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..places import DATA, need_checkout
 from .measure import CENTRE
-from .results import read_table
+from .results import Row, read_table
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
 HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increase_top50", "insertion", "adcc", "coherency",
                     "road_least")
 
 
-def read_results(*names: str) -> list[dict]:
+def read_results(*names: str) -> list[Row]:
     """Rows of one or several runs of the runner in data/results, measured on the same images and classes, as one list.
 
     A method that several runs hold is taken from the first. Raises FileNotFoundError for a missing run, ValueError for runs on
     other images or classes.
     """
     need_checkout("measured results are")
-    found, pairs = [], None
+    found: list[Row] = []
+    pairs: list[tuple[str, str]] | None = None
     for name in names:
         path = DATA / "results" / name / "results.csv"
         if not path.exists():
@@ -36,7 +39,7 @@ def read_results(*names: str) -> list[dict]:
     return found
 
 
-def column(rows: list[dict], method: str, metric: str) -> np.ndarray:
+def column(rows: list[Row], method: str, metric: str) -> np.ndarray:
     """One metric of one method, in the order of the rows: (N,). ValueError for a method that was not measured."""
     values = np.array([row[metric] for row in rows if row["method"] == method])
     if not len(values):
@@ -44,23 +47,23 @@ def column(rows: list[dict], method: str, metric: str) -> np.ndarray:
     return values
 
 
-def _by(rows: list[dict], method: str, metric: str) -> dict:
+def _by(rows: list[Row], method: str, metric: str) -> dict[str, Any]:
     classes = column(rows, method, "class") if metric == "pointing" else None
     return {"groups": column(rows, method, "image"), "classes": classes}
 
 
-def interval(rows: list[dict], method: str, metric: str, seed: int = 0) -> Interval:
+def interval(rows: list[Row], method: str, metric: str, seed: int = 0) -> Interval:
     """Mean and 95 % bootstrap interval by image; the pointing game as a mean over classes (`statistics.bootstrap_mean`)."""
     return bootstrap_mean(column(rows, method, metric), **_by(rows, method, metric), seed=seed)
 
 
-def difference(rows: list[dict], method: str, against: str, metric: str, seed: int = 0) -> Comparison:
+def difference(rows: list[Row], method: str, against: str, metric: str, seed: int = 0) -> Comparison:
     """Paired comparison of two methods on the same rows, method minus against (`statistics.paired_bootstrap`)."""
     pair = (column(rows, m, metric) for m in (method, against))
     return paired_bootstrap(*pair, **_by(rows, method, metric), seed=seed)
 
 
-def verdict(rows: list[dict], method: str, against: str, metric: str, seed: int = 0) -> str:
+def verdict(rows: list[Row], method: str, against: str, metric: str, seed: int = 0) -> str:
     """`+` where the paired 95 % interval lies on the better side of 0, `-` on the worse, ` ` where it holds 0.
 
     A difference below 1e-5 is rounding (two names for one map), and is not decided.
@@ -73,7 +76,7 @@ def verdict(rows: list[dict], method: str, against: str, metric: str, seed: int 
     return "+" if (d.low > 0) == (metric in HIGHER_IS_BETTER) else "-"
 
 
-def table(rows: list[dict], methods: dict[str, str], metrics: list[str], against: str | None = None, seed: int = 0) -> str:
+def table(rows: list[Row], methods: dict[str, str], metrics: list[str], against: str | None = None, seed: int = 0) -> str:
     """Means with intervals as text: a line per method (label -> name), a column per metric, verdicts against one method."""
     wide = max(map(len, methods)) + 2
     lines = [" " * wide + "".join(f"{metric:^26}" for metric in metrics).rstrip()]

@@ -3,6 +3,7 @@
 `parts` holds the axes that they share. May import: core, methods.parts.
 """
 
+from ..core.maps import Method
 from .cluster_cam import cluster_cam
 from .combined_cam import combined_cam
 from .gig_cam import gig_cam, gig_cam_m, integrated_grad_cam
@@ -10,7 +11,7 @@ from .grad_cam import grad_cam, grad_cam_pp, hires_cam, layer_cam
 from .integrative_cam import integrative_cam
 from .score_cam import score_cam
 
-METHODS = {
+METHODS: dict[str, Method] = {
     "grad_cam": grad_cam,
     "grad_cam_pp": grad_cam_pp,
     "layer_cam": layer_cam,

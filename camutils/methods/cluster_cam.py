@@ -5,15 +5,18 @@ and cognition-scissors are forged from them and merged. The rest is a reading, a
 clusters.py (the groups), masks.py (the scores), here base, scissors and the merge.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, overload
 
 import torch
-from torch import Tensor, relu
+from torch import Tensor, nn, relu
 
 from ..core.baselines import baseline_images
+from ..core.layers import Layer
 from ..core.maps import einsum, finish, normalise, over_layers, shown_maps, upsample
 from ..core.probe import activation, check_images
-from .parts.clusters import check_grouping, group_channels
+from ..core.targets import Targets
+from .parts.clusters import Estimator, check_grouping, group_channels
 from .parts.masks import masked_scores
 
 MERGES = ("cut", "weighted_cut", "soft", "soft_cut", "base")
@@ -53,7 +56,7 @@ def rank_clusters(s: Tensor, shown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return p, base.masked_fill(none, -1), scissors.masked_fill(none, -1)
 
 
-def merge_maps(C: Tensor, p: Tensor, base: Tensor, scissors: Tensor, size: tuple[int, int], merge: str = "cut") -> Tensor:
+def merge_maps(C: Tensor, p: Tensor, base: Tensor, scissors: Tensor, size: Sequence[int], merge: str = "cut") -> Tensor:
     """One map from the clusters' maps C (B,N,h,w), as `cluster_cam` says: (B,h,w) for soft and base, else (B,H,W) = size."""
     b = torch.arange(len(C), device=C.device)
     if merge in ("soft", "soft_cut"):
@@ -75,7 +78,7 @@ def at_once(images: Tensor) -> int:
     return max(1, most // (images.shape[2] * images.shape[3]))
 
 
-def _check(n_clusters, clustering, merge, seed) -> None:
+def _check(n_clusters: int | str, clustering: str | Estimator, merge: str, seed: int) -> None:
     """ValueError or TypeError for options that are not accepted."""
     check_grouping(n_clusters, clustering, seed)
     if merge not in MERGES:
@@ -85,9 +88,27 @@ def _check(n_clusters, clustering, merge, seed) -> None:
                          "accepted: 2 or more, or merge weighted_cut, soft, base")
 
 
+@overload
+def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                n_clusters: int | str = 10, clustering: str | Estimator = "kmeans", merge: str = "cut",
+                baseline: str | Tensor = "black", seed: int = 0, chunk: int | None = None,
+                return_parts: Literal[False] = False) -> Tensor:
+    """The heat map."""
+
+
+@overload
+def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                n_clusters: int | str = 10, clustering: str | Estimator = "kmeans", merge: str = "cut",
+                baseline: str | Tensor = "black", seed: int = 0, chunk: int | None = None,
+                return_parts: Literal[True]) -> Parts:
+    """The heat map and what it is made of."""
+
+
 @over_layers
-def cluster_cam(model, images, targets=None, layer=None, *, raw=False, n_clusters=10, clustering="kmeans", merge="cut",
-                baseline="black", seed=0, chunk=None, return_parts=False):
+def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                n_clusters: int | str = 10, clustering: str | Estimator = "kmeans", merge: str = "cut",
+                baseline: str | Tensor = "black", seed: int = 0, chunk: int | None = None,
+                return_parts: bool = False) -> Tensor | Parts:
     """Show where the cluster that the class needs most differs from the one it needs least (arXiv 2302.01642).
 
         C_n = mean of A_k over cluster n,    m_n = N(Up C_n),    s_n = S(m_n x + (1 - m_n) x') - S(x'),    p = softmax_n(s)

@@ -8,17 +8,19 @@
 Letters: A, g activation and gradient of a layer (B,K,h,w). Derived and measured in notebooks/43_combining.
 """
 
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, relu
+from torch import Tensor, nn, relu
 
 from ..core.baselines import blurred
-from ..core.layers import find_layers
-from ..core.maps import finish, normalise, shown_maps, upsample
+from ..core.layers import Layer, find_layers
+from ..core.maps import einsum, finish, normalise, shown_maps, upsample
 from ..core.probe import Probed, check_images, predict, probe_layers
 from ..core.stages import stages
-from ..core.targets import fixed
+from ..core.targets import Targets, fixed
 from .cluster_cam import at_once, cluster_cam, cluster_maps, rank_clusters
 from .integrative_cam import CHANNEL_WEIGHTS, weigh
 from .parts.clusters import check_grouping, group_channels
@@ -57,22 +59,23 @@ def gradient_scissors(A: Tensor, g: Tensor, labels: Tensor) -> Tensor:
     return scissors_by(cluster_maps((g * A).sum((2, 3))[..., None, None], labels)[..., 0, 0], cluster_maps(A, labels))
 
 
-def masked_scissors(model, images: Tensor, targets, A: Tensor, labels: Tensor) -> Tensor:
+def masked_scissors(model: nn.Module, images: Tensor, targets: Targets, A: Tensor, labels: Tensor) -> Tensor:
     """The map of the cluster whose mask on a blurred image has the lowest score, (B,h,w): a forward pass per cluster."""
     C = cluster_maps(A, labels)
     return scissors_by(masked_scores(model, images, targets, C, baseline=blurred(images), chunk=at_once(images)), C)
 
 
-def _along(model, images, targets, names, rule, path, steps, labels, seen: Probed | None) -> dict[str, Tensor]:
+def _along(model: nn.Module, images: Tensor, targets: Targets, names: list[str], rule: str, path: str, steps: int,
+           labels: dict[str, Tensor] | None, seen: Probed | None) -> dict[str, Tensor]:
     """Layer -> mean over the path of ReLU(sum_k w_k A_k), (B,h,w). seen: what is known of the images themselves, or None."""
-    maps = dict.fromkeys(names, 0)
+    maps = dict.fromkeys(names, images.new_zeros(()))
 
     def look(x: Tensor, seen: Probed | None = None) -> Tensor:
         seen = _look(model, x, targets, names) if seen is None else seen
         for n, A in seen.A.items():
             g = share(seen.g[n], labels[n]) if labels else seen.g[n]
             maps[n] = maps[n] + relu(weigh(A, g, rule, partial(alpha, A, g, seen.S, "exp")))
-        return weigh(A, seen.g[n], "gradient", None)  # the deepest layer's signed map steers a guided path
+        return einsum("bk,bkhw->bhw", seen.g[n].mean((2, 3)), A)  # the deepest layer's signed map steers a guided path
 
     if path == "point":
         look(images, seen)
@@ -82,11 +85,11 @@ def _along(model, images, targets, names, rule, path, steps, labels, seen: Probe
     return {n: M / steps for n, M in maps.items()}
 
 
-def _look(model, x: Tensor, targets, names) -> Probed:
+def _look(model: nn.Module, x: Tensor, targets: Targets, names: list[str]) -> Probed:
     return probe_layers(model, x.contiguous(memory_format=torch.channels_last), targets, names)  # up to 3 x faster on a CPU
 
 
-def _check(given: dict, steps, n_clusters, seed) -> None:
+def _check(given: dict[str, str], steps: int, n_clusters: int, seed: int) -> None:
     """ValueError, TypeError for options that are not accepted."""
     for axis, value in given.items():
         if value not in AXES[axis]:
@@ -98,8 +101,10 @@ def _check(given: dict, steps, n_clusters, seed) -> None:
     check_grouping(n_clusters, "kmeans", seed)
 
 
-def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_weight="pixel_positive", path="point",
-                 layer_weight="contribution", clustering="cut", scales=(1,), ratio=None, steps=5, n_clusters=8, seed=0):
+def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                 channel_weight: str = "pixel_positive", path: str = "point", layer_weight: str = "contribution",
+                 clustering: str = "cut", scales: Iterable[float] = (1,), ratio: str | None = None, steps: int = 5,
+                 n_clusters: int = 8, seed: int = 0) -> Tensor:
     """Cross the axes of Integrative CAM, GIG-CAM+M and Cluster-CAM freely (arXiv 2412.01354, KSII TIIS 19(4), arXiv 2302.01642).
 
         L = ReLU(N(sum_l lambda_l N(R_l)) - m_scissors),    R_l = refine_s(mean_t ReLU(sum_k w_k A_k at x_t, scale s))
@@ -129,13 +134,15 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
     seen = _look(model, images, targets, names) if at_hand or len(names) > 1 or clustering != "none" else None
     if targets is None:  # the class of the images themselves, at every scale and along every path
         targets = fixed(predict(model, images) if seen is None else seen.output, None)
-    shared = {n: group_channels(seen.A[n], n_clusters, seed=seed) for n in names} if clustering == "shared" else None
+    shared = None
+    if seen is not None and clustering == "shared":
+        shared = {n: group_channels(seen.A[n], n_clusters, seed=seed) for n in names}
 
-    maps = {n: [] for n in names}                                                     # layer -> (scale, raw map), ...
+    maps: dict[str, list[tuple[float, Tensor]]] = {n: [] for n in names}  # layer -> (scale, raw map), ...
     for s in scales:
         x = enlarge(images, s)
         if by_score:
-            soft = {"n_clusters": n_clusters, "merge": "soft", "baseline": "blur", "seed": seed}
+            soft: dict[str, Any] = {"n_clusters": n_clusters, "merge": "soft", "baseline": "blur", "seed": seed}
             x = x.contiguous(memory_format=torch.channels_last)  # as `_look` does, so that scissors meet equal activations
             found = {n: cluster_cam(model, x, targets, n, raw=True, **soft) for n in names}
         else:
@@ -144,7 +151,7 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
             maps[n].append((s, found[n]))
     R = {n: m[0][1] if len(m) == 1 else list(refine(m, size, "grid", ratio))[-1].R for n, m in maps.items()}    # scales
     L = _fuse(R, seen, layer_weight, size)                                                                      # layers
-    if clustering in ("cut", "gradient_cut"):                                                                   # scissors
+    if seen is not None and clustering in ("cut", "gradient_cut"):                                              # scissors
         A, g = seen.A[names[-1]], seen.g[names[-1]]
         labels, masked = group_channels(A, n_clusters, seed=seed), clustering == "cut"
         C = masked_scissors(model, images, targets, A, labels) if masked else gradient_scissors(A, g, labels)
@@ -153,9 +160,10 @@ def combined_cam(model, images, targets=None, layer=None, *, raw=False, channel_
     return finish(L, images, raw)
 
 
-def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: tuple[int, int]) -> Tensor:
+def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: Sequence[int]) -> Tensor:
     """The layers' maps in one: sum_l lambda_l N(Up R_l), (B,H,W); a single one as it is."""
-    if len(R) == 1:
+    if seen is None or len(R) == 1:
         return next(iter(R.values()))
     weights = layer_weights(list(seen.A.values()), list(seen.g.values()), rule)
-    return sum(w[:, None, None] * upsample(normalise(M), size) for w, M in zip(weights.unbind(1), R.values(), strict=True))
+    shares = zip(weights.unbind(1), R.values(), strict=True)
+    return sum((w[:, None, None] * upsample(normalise(M), size) for w, M in shares), weights.new_zeros(()))

@@ -4,21 +4,22 @@ Letters: x' baseline, x_t the image at step t of T, A and g activation and gradi
 The path is `paths.guided_path`; all derived in notebooks/20_gig_cam.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, relu
+from torch import Tensor, nn, relu
 
-from ..core.layers import find_layers
+from ..core.layers import Layer, find_layers
 from ..core.maps import einsum, finish, over_layers
 from ..core.probe import activation, check_images, probe
+from ..core.targets import Targets
 from .parts.paths import check_path, guided_path
 from .parts.scales import SCALES, multi_scale
 
 ACCUMULATE = ("uniform", "released")
 
 
-def signed_map(model, targets, layer) -> Callable[[Tensor], Tensor]:
+def signed_map(model: nn.Module, targets: Targets, layer: Layer) -> Callable[[Tensor], Tensor]:
     """Function: images (B,C,H,W) -> M = sum_k mean_ij(g_kij) A_k, (B,h,w), Grad-CAM before its ReLU; what steers the path."""
 
     def signed(x: Tensor) -> Tensor:
@@ -28,7 +29,7 @@ def signed_map(model, targets, layer) -> Callable[[Tensor], Tensor]:
     return signed
 
 
-def _start(model, images, targets, layer):
+def _start(model: nn.Module, images: Tensor, targets: Targets, layer: Layer) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """The images, checked, and the signed map of one fixed layer and fixed targets."""
     images = check_images(images)
     (name,) = find_layers(model, layer, images)
@@ -38,7 +39,8 @@ def _start(model, images, targets, layer):
 
 
 @over_layers
-def integrated_grad_cam(model, images, targets=None, layer=None, *, raw=False, steps=50, baseline="black"):
+def integrated_grad_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                        steps: int = 50, baseline: str | Tensor = "black") -> Tensor:
     """Integrated Grad-CAM: Grad-CAM, averaged along the straight line to the image (Sattarzadeh et al. 2021, arXiv 2102.07805).
 
         L = (1/T) sum_t ReLU(M_t),    M_t = sum_k mean_ij(g_kij) A_k at x_t = x' + (t/T)(x - x'),   t = 0..T-1
@@ -51,12 +53,13 @@ def integrated_grad_cam(model, images, targets=None, layer=None, *, raw=False, s
     check_path(steps)
     images, signed = _start(model, images, targets, layer)
     walk = guided_path(signed, images, baseline, steps=steps, max_dist=0)
-    return finish(sum(relu(step.M) for step in walk) / steps, images, raw)
+    return finish(sum((relu(step.M) for step in walk), images.new_zeros(())) / steps, images, raw)
 
 
 @over_layers
-def gig_cam(model, images, targets=None, layer=None, *, raw=False, steps=30, fraction=0.25, max_dist=0.02, baseline="black",
-            order="lowest", accumulate="uniform", seed=0):
+def gig_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+            steps: int = 30, fraction: float = 0.25, max_dist: float = 0.02, baseline: str | Tensor = "black",
+            order: str = "lowest", accumulate: str = "uniform", seed: int = 0) -> Tensor:
     """GIG-CAM: Grad-CAM, averaged along a path that the map itself chooses (KSII TIIS 19(4), 1122-1139, 2025; arXiv 2106.09788).
 
         L = (1/T) sum_t ReLU(M_t),    M_t = sum_k mean_ij(g_kij) A_k at x_t,   x_{t+1} from x_t by the pixels of least |Up M_t|
@@ -73,7 +76,8 @@ def gig_cam(model, images, targets=None, layer=None, *, raw=False, steps=30, fra
         raise ValueError(f"accumulate {accumulate!r}; accepted: {', '.join(ACCUMULATE)}")
     images, signed = _start(model, images, targets, layer)
     walk = guided_path(signed, images, baseline, steps=steps, fraction=fraction, max_dist=max_dist, order=order, seed=seed)
-    total, count = 0, 0
+    total = images.new_zeros(())
+    count: Tensor | int = 0
     for step in walk:
         weight = step.passes[:, None, None] if accumulate == "released" else 1
         total, count = total + weight * relu(step.M), count + weight
@@ -81,8 +85,10 @@ def gig_cam(model, images, targets=None, layer=None, *, raw=False, steps=30, fra
 
 
 @over_layers
-def gig_cam_m(model, images, targets=None, layer=None, *, raw=False, scales=SCALES, pooling="grid", ratio=None, steps=30,
-              fraction=0.25, max_dist=0.02, baseline="black", order="lowest", accumulate="uniform", seed=0):
+def gig_cam_m(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+              scales: Iterable[float] = SCALES, pooling: str = "grid", ratio: str | None = None, steps: int = 30,
+              fraction: float = 0.25, max_dist: float = 0.02, baseline: str | Tensor = "black", order: str = "lowest",
+              accumulate: str = "uniform", seed: int = 0) -> Tensor:
     """GIG-CAM+M: `gig_cam` at every scale, fused by `multi_scale` (KSII TIIS 19(4), 1122-1139, 2025; arXiv 2106.09788).
 
         F = R = Up L(1);   for s in scales:  F <- Up(A / Up(AvgPool A)) * F with A = L(s),  R <- R + F;   N(R),   L = `gig_cam`

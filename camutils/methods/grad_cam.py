@@ -6,15 +6,17 @@ raw=True gives its own map after the ReLU, unnormalised, (B, h, w). Errors: thos
 All derived by hand in notebooks/01_grad_cam_family.
 """
 
-from torch import relu, where
+from torch import Tensor, nn, relu, where
 
+from ..core.layers import Layer
 from ..core.maps import einsum, finish, over_layers
 from ..core.probe import probe
+from ..core.targets import Targets
 from .parts.links import alpha
 
 
 @over_layers
-def grad_cam(model, images, targets=None, layer=None, *, raw=False):
+def grad_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False) -> Tensor:
     """Weight every channel by its mean gradient (Selvaraju et al. 2017, arXiv 1610.02391, eq. 1 and 2).
 
         L = ReLU(sum_k w_k A_k),    w_k = mean_ij g_kij
@@ -27,7 +29,8 @@ def grad_cam(model, images, targets=None, layer=None, *, raw=False):
 
 
 @over_layers
-def grad_cam_pp(model, images, targets=None, layer=None, *, raw=False, normalize_alpha=False):
+def grad_cam_pp(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                normalize_alpha: bool = False) -> Tensor:
     """Grad-CAM++: weight a channel by its positive gradients, each with its own alpha (arXiv 1710.11063, eq. 19).
 
         L = ReLU(sum_k w_k A_k),    w_k = sum_ij alpha_kij ReLU(g_kij)
@@ -48,7 +51,7 @@ def grad_cam_pp(model, images, targets=None, layer=None, *, raw=False, normalize
 
 
 @over_layers
-def layer_cam(model, images, targets=None, layer=None, *, raw=False):
+def layer_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False) -> Tensor:
     """Weight every position by its own positive gradient (Jiang et al. 2021, IEEE TIP 30, eq. 6 and 7).
 
         L = ReLU(sum_k ReLU(g_k) * A_k)
@@ -60,7 +63,7 @@ def layer_cam(model, images, targets=None, layer=None, *, raw=False):
 
 
 @over_layers
-def hires_cam(model, images, targets=None, layer=None, *, raw=False):
+def hires_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False) -> Tensor:
     """Weight every position by its own gradient, sign and all (Draelos and Carin 2020, arXiv 2011.08891, eq. 4).
 
         L = ReLU(sum_k g_k * A_k)

@@ -7,17 +7,19 @@ every choice is an option: links.py and rivals.py (the function), biases.py (the
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
-from torch import Tensor, relu
+from torch import Tensor, nn, relu
 
+from ..core.layers import Layer
 from ..core.maps import einsum, finish, normalise, upsample
 from ..core.probe import Probed, probe_layers
 from ..core.stages import stages
+from ..core.targets import Targets
 from .parts.biases import classifier_bias, own_biases
 from .parts.fusion import keep_distinct, layer_weights, share_among
-from .parts.links import ALL_LOGITS, alpha, alpha_from, link_derivatives
+from .parts.links import ALL_LOGITS, Link, alpha, alpha_from, link_derivatives
 from .parts.rivals import rival_derivatives
 
 BIASES = ("none", "residual", "fullgrad", "classifier")
@@ -46,11 +48,11 @@ class Parts(NamedTuple):
     S: Tensor
 
 
-def _settings(preset: str, given: dict) -> dict:
+def _settings(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     """The preset's options, those that were given in their place; ValueError for a value that is not accepted."""
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r}; accepted: {', '.join(PRESETS)}")
-    chosen = PRESETS[preset] | {k: v for k, v in given.items() if v is not None}
+    chosen: dict[str, Any] = PRESETS[preset] | {k: v for k, v in given.items() if v is not None}
     for name, accepted in (("bias", BIASES), ("channel_weight", CHANNEL_WEIGHTS)):
         if chosen[name] not in accepted:
             raise ValueError(f"{name} {chosen[name]!r}; accepted: {', '.join(accepted)}")
@@ -60,13 +62,14 @@ def _settings(preset: str, given: dict) -> dict:
     return chosen
 
 
-def _differentiate(model, images, targets, names, link, mass) -> tuple[Probed, dict[str, Tensor], Callable]:
+def _differentiate(model: nn.Module, images: Tensor, targets: Targets, layer: Layer, link: Link,
+                   mass: float) -> tuple[Probed, dict[str, Tensor], Callable[[str], Tensor]]:
     """Probed; layer name -> dY/dA up to one positive factor per image; and a function of the name that gives alpha."""
     if isinstance(link, str) and link in ALL_LOGITS:
-        seen, Y, _ = rival_derivatives(model, images, targets, names, link, mass=mass)
+        seen, Y, _ = rival_derivatives(model, images, targets, layer, link, mass=mass)
         return seen, {n: y[0] for n, y in Y.items()}, lambda n: alpha_from(seen.A[n], *Y[n][1:])
     link_derivatives(torch.zeros(0), link) if isinstance(link, str) else None  # an unknown name is told before the network runs
-    seen = probe_layers(model, images, targets, names)
+    seen = probe_layers(model, images, targets, layer)
     sign = link_derivatives(seen.S, link)[0][:, None, None, None]
     first = {n: g if link in ("exp", "linear") else sign.to(g.dtype) * g for n, g in seen.g.items()}
     return seen, first, lambda n: alpha(seen.A[n], seen.g[n], seen.S, link)
@@ -81,7 +84,8 @@ def weigh(A: Tensor, dY: Tensor, rule: str, alpha_of: Callable[[], Tensor]) -> T
     return einsum("bk,bkhw->bhw", w, A)
 
 
-def _bias(model, images, targets, seen: Probed, beta: dict, kind: str) -> Callable[[str], Tensor]:
+def _bias(model: nn.Module, images: Tensor, targets: Targets, seen: Probed, beta: dict[str, Tensor],
+          kind: str) -> Callable[[str], Tensor | int]:
     """Function: layer name -> b_l, a number per image (B,1,1) or a map (B,h,w)."""
     if kind == "fullgrad":
         own = own_biases(model, images, list(seen.A))
@@ -92,8 +96,26 @@ def _bias(model, images, targets, seen: Probed, beta: dict, kind: str) -> Callab
     return lambda n: 0 if kind == "none" else (beta[n] / seen.A[n][0, 0].numel()).to(seen.g[n].dtype)[:, None, None]
 
 
-def integrative_cam(model, images, targets=None, layer=None, *, raw=False, link=None, bias=None, channel_weight=None,
-                    layer_weight=None, filter_redundant=None, preset="tuned", mass=0.999, return_parts=False):
+@overload
+def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                    link: Link | None = None, bias: str | None = None, channel_weight: str | None = None,
+                    layer_weight: str | None = None, filter_redundant: float | None = None, preset: str = "tuned",
+                    mass: float = 0.999, return_parts: Literal[False] = False) -> Tensor:
+    """The heat map."""
+
+
+@overload
+def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                    link: Link | None = None, bias: str | None = None, channel_weight: str | None = None,
+                    layer_weight: str | None = None, filter_redundant: float | None = None, preset: str = "tuned",
+                    mass: float = 0.999, return_parts: Literal[True]) -> Parts:
+    """The heat map and what it is made of."""
+
+
+def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+                    link: Link | None = None, bias: str | None = None, channel_weight: str | None = None,
+                    layer_weight: str | None = None, filter_redundant: float | None = None, preset: str = "tuned",
+                    mass: float = 0.999, return_parts: bool = False) -> Tensor | Parts:
     """Integrative CAM (arXiv 2412.01354): every layer's map with a bias, fused by a weight per layer.
 
         L = N(sum_l lambda_l Up N(M_l)),    M_l = ReLU(sum_k w_k A_k + b_l),    sum_l lambda_l = 1
@@ -117,14 +139,14 @@ def integrative_cam(model, images, targets=None, layer=None, *, raw=False, link=
     """
     chosen = _settings(preset, {"link": link, "bias": bias, "channel_weight": channel_weight, "layer_weight": layer_weight,
                                 "filter_redundant": filter_redundant})
-    names = stages(model, images) if layer is None else layer
-    seen, dY, alpha_of = _differentiate(model, images, targets, names, chosen["link"], mass)
+    asked = stages(model, images) if layer is None else layer
+    seen, dY, alpha_of = _differentiate(model, images, targets, asked, chosen["link"], mass)
     names, A, g = tuple(seen.A), list(seen.A.values()), list(seen.g.values())
     explained = torch.stack([einsum("bn,bn->b", d.flatten(1), a.flatten(1)) for a, d in zip(A, g, strict=True)], 1)
     weights = layer_weights(A, g, chosen["layer_weight"], explained)
     beta = seen.S.to(explained.dtype)[:, None] - explained
     b = _bias(model, images, targets, seen, dict(zip(names, beta.unbind(1), strict=True)), chosen["bias"])
-    rule, maps = chosen["channel_weight"], {}
+    rule, maps = chosen["channel_weight"], dict[str, Tensor]()
     for n, a in zip(names, A, strict=True):
         maps[n] = relu(weigh(a, dY[n], rule, partial(alpha_of, n)) + b(n))
     kept = torch.ones_like(weights, dtype=torch.bool)
@@ -135,7 +157,7 @@ def integrative_cam(model, images, targets=None, layer=None, *, raw=False, link=
     if len(names) == 1:
         heat = finish(maps[names[0]], images, raw)
     else:
-        fused = sum(w[:, None, None] * upsample(normalise(M), images.shape[-2:])
-                    for w, M in zip(weights.unbind(1), maps.values(), strict=True))
+        shares = zip(weights.unbind(1), maps.values(), strict=True)
+        fused = sum((w[:, None, None] * upsample(normalise(M), images.shape[-2:]) for w, M in shares), weights.new_zeros(()))
         heat = fused if raw else normalise(fused).float()
     return Parts(heat, names, maps, weights, beta, kept, seen.S) if return_parts else heat

@@ -1,15 +1,18 @@
 """Score-CAM: every channel is asked for, one masked forward pass each. Derived in notebooks/30_cluster_cam."""
 
 import torch
-from torch import relu
+from torch import Tensor, nn, relu
 
+from ..core.layers import Layer
 from ..core.maps import einsum, finish, over_layers, shown_maps
 from ..core.probe import activation, check_images
+from ..core.targets import Targets
 from .parts.masks import scores_of_live
 
 
 @over_layers
-def score_cam(model, images, targets=None, layer=None, *, raw=False, chunk=None):
+def score_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
+              chunk: int | None = None) -> Tensor:
     """Weight every channel by what the network says of the image behind it (Wang et al. 2020, arXiv 1910.01279, algorithm 1).
 
         L = ReLU(sum_k w_k A_k),    w = softmax_k(s),    s_k = S(x * m_k),    m_k = N(Up A_k)

@@ -5,11 +5,12 @@ May import: core, datasets.
 """
 
 import warnings
+from typing import Any
 
 from . import scene_networks
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """Old names: `camutils.networks` was the module that is `scene_networks` now."""
     if name in ("SCENE_NETWORKS", "SHUFFLED"):
         said = f"{name} is in camutils.networks.scene_networks now; the old name works until version 0.3"

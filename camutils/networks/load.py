@@ -6,8 +6,10 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -27,7 +29,7 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _standardise(module: nn.Module, args: tuple, mean: tuple, std: tuple) -> tuple:
+def _standardise(module: nn.Module, args: tuple[Any, ...], mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Any, ...]:
     """Forward pre-hook: x -> (x - mean) / std, channel by channel."""
     x, *rest = args
     if x.ndim != 4 or x.shape[1] != len(mean):
@@ -36,7 +38,7 @@ def _standardise(module: nn.Module, args: tuple, mean: tuple, std: tuple) -> tup
     return ((x - mean) / std, *rest)
 
 
-def standardise_inside(model: nn.Module, mean, std) -> nn.Module:
+def standardise_inside(model: nn.Module, mean: Iterable[float], std: Iterable[float]) -> nn.Module:
     """Make a network take RGB in [0, 1]: x -> (x - mean) / std happens in a forward pre-hook; the same model is returned.
 
     mean, std: one number per channel. Layer names stay as they are; masks and baselines can then use 0 as black.
@@ -60,7 +62,7 @@ def read_checksums() -> dict[str, str]:
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
-def _read_weights(path: Path) -> dict:
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     """A state dict from disk: tensors only, no pickled code; ValueError names a file that is not one."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,5 +1,7 @@
 """Untrained networks whose maps vary as a trained one's do: for tests of equations and for measuring time."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -19,12 +21,14 @@ def randomise(model: nn.Module, size: int = 64, seed: int = 0) -> nn.Module:
         model.train()(torch.rand(4, 3, size, size, generator=rng))
     for m in norms:
         m.momentum = 0.1
+        if m.running_mean is None or m.running_var is None:
+            continue
         m.running_mean += torch.randn(m.num_features, generator=rng) * 0.2 * m.running_var.sqrt()
         m.running_var *= 2 ** (2 * torch.rand(m.num_features, generator=rng) - 1)
     return model.eval()
 
 
-def seeded(build, size: int = 64, seed: int = 0) -> nn.Module:
+def seeded(build: Callable[[], nn.Module], size: int = 64, seed: int = 0) -> nn.Module:
     """build() with seeded weights, batch norms randomised, in eval mode; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -50,9 +50,10 @@ class ScenesVGG(nn.Module):
 
     def __init__(self, classes: int = 10):
         super().__init__()
-        layers, channels = [], 3
+        layers: list[nn.Module] = []
+        channels = 3
         for outputs in (24, "pool", 48, "pool", 64, 64, "pool", 128, 128, "pool"):
-            if outputs == "pool":
+            if isinstance(outputs, str):
                 layers.append(nn.MaxPool2d(2))
             else:
                 layers += [nn.Conv2d(channels, outputs, 3, 1, 1), nn.ReLU()]
@@ -61,7 +62,7 @@ class ScenesVGG(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(3)
         self.classifier = nn.Sequential(nn.Linear(128 * 9, 128), nn.ReLU(), nn.Linear(128, classes))
         for layer in self.modules():  # without batch norm the start matters (He et al. 2015)
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
 

@@ -7,6 +7,7 @@ labels of another, until they are known by heart.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,8 +48,14 @@ def shuffle_labels(present: torch.Tensor, seed: int = 0) -> torch.Tensor:
     return present[torch.randperm(len(present), generator=torch.Generator().manual_seed(seed))]
 
 
+def _settings(usual: dict[str, Any], given: dict[str, Any]) -> tuple[int, int, float, int | None]:
+    """Epochs, batch, rate and length: as given, as usual what is None."""
+    chosen = usual | {k: v for k, v in given.items() if v is not None}
+    return chosen["epochs"], chosen["batch"], chosen["rate"], chosen["length"]
+
+
 def train(name: str, *, epochs: int | None = None, batch: int | None = None, rate: float | None = None, seed: int = 0,
-          length: int | None = None, out: Path | None = None) -> dict:
+          length: int | None = None, out: Path | None = None) -> dict[str, Any]:
     """Train one scene network and write its checkpoint; return path, checksum and mAP (train: its first 1000 scenes; tune, test).
 
     What is None: as in USUAL, for NAME_shuffled as in BY_HEART, with labels from `shuffle_labels`.
@@ -59,8 +66,7 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
         raise ValueError(f"cannot train {name!r}; accepted: {', '.join(SCENE_NETWORKS)}")
     shuffled = name.endswith(SHUFFLED)
     given = {"epochs": epochs, "batch": batch, "rate": rate, "length": length}
-    given = (BY_HEART if shuffled else USUAL) | {k: v for k, v in given.items() if v is not None}
-    epochs, batch, rate, length = given.values()
+    epochs, batch, rate, length = _settings(BY_HEART if shuffled else USUAL, given)
     if min(epochs, batch, batch if length is None else length) < 1:
         raise ValueError(f"epochs {epochs}, batch {batch}, length {length}; accepted: 1 or more")
     if out is None:

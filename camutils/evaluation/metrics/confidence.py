@@ -1,5 +1,7 @@
 """Is what the map shows enough for the network? Confidence on the masked image, against that on the whole one."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
 from .forward import check_maps, linked, ranks
 
+Confidences = Tensor | Sequence[float]  # one per image
 SHARES = {"soft": None, "top15": 0.15, "top50": 0.5}
 
 
@@ -63,7 +66,7 @@ def drop_increase(model: nn.Module, images: Tensor, maps: Tensor, targets: Targe
     return Y, linked(predict(model, masked), targets, len(images), link)
 
 
-def _pair(Y, O) -> tuple[Tensor, Tensor]:  # noqa: E741
+def _pair(Y: Confidences, O: Confidences) -> tuple[Tensor, Tensor]:  # noqa: E741
     Y, O = torch.as_tensor(Y), torch.as_tensor(O)  # noqa: E741
     if Y.shape != O.shape:
         raise ValueError(f"confidences have shapes {tuple(Y.shape)} and {tuple(O.shape)}; accepted: the same shape")
@@ -72,7 +75,7 @@ def _pair(Y, O) -> tuple[Tensor, Tensor]:  # noqa: E741
     return Y, O
 
 
-def average_drop(Y, O) -> Tensor:  # noqa: E741
+def average_drop(Y: Confidences, O: Confidences) -> Tensor:  # noqa: E741
     """Drop in percent, per image (Chattopadhyay et al. 2018, Grad-CAM++, arXiv 1710.11063): lower is better.
 
         100 max(0, Y - O) / Y,    0 where Y = 0
@@ -83,7 +86,7 @@ def average_drop(Y, O) -> Tensor:  # noqa: E741
     return 100 * (Y - O).clamp(min=0) / torch.where(Y > 0, Y, 1)
 
 
-def increase(Y, O) -> Tensor:  # noqa: E741
+def increase(Y: Confidences, O: Confidences) -> Tensor:  # noqa: E741
     """100 where the masked image is more certain than the whole one, else 0; higher is better (arXiv 1710.11063).
 
         100 * 1[O > Y]

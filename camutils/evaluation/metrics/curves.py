@@ -1,5 +1,6 @@
 """How fast does the network lose, or find, the class as pixels go or come in the map's order? Only the order counts here."""
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -62,8 +63,9 @@ def deletion_insertion(model: nn.Module, images: Tensor, maps: Tensor, targets: 
     return Curves(deletion, insertion, auc(deletion, at), auc(insertion, at))
 
 
-def road(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None, *, percentiles=(10, 20, 30, 40, 50, 70, 90),
-         order: str = "most", noise: float = 0.01, seed: int = 0, link: str = "softmax", chunk: int = 16) -> Tensor:
+def road(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None, *,
+         percentiles: Sequence[float] = (10, 20, 30, 40, 50, 70, 90), order: str = "most", noise: float = 0.01, seed: int = 0,
+         link: str = "softmax", chunk: int = 16) -> Tensor:
     """Remove and debias: confidence when the most (or least) important pixels are replaced by noisy linear imputation.
 
         x_p = impute(x without round(p H W / 100) pixels) + noise * n,    n ~ N(0, 1) on the replaced pixels
@@ -83,7 +85,7 @@ def road(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None
     n = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(seed)).to(images)
     targets = fixed(predict(model, images), targets) if targets is None else targets
 
-    def removed():
+    def removed() -> Iterator[Tensor]:
         for count in gone:
             kept = place >= count if order == "most" else place < P - count
             yield torch.where(kept[:, None], images, impute(images, kept) + noise * n)

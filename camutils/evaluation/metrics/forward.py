@@ -1,5 +1,8 @@
 """What every metric that asks the network shares: forward passes without a trace, confidences, checks of maps."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +12,7 @@ from ...core.targets import Targets, score
 LINKS = ("softmax", "sigmoid", "logit")
 
 
-def linked(output, targets: Targets, batch: int, link: str = "softmax") -> Tensor:
+def linked(output: Any, targets: Targets, batch: int, link: str = "softmax") -> Tensor:
     """The confidence of each image, (B,), from the network's output.
 
         softmax: p_c = exp(z_c) / sum_j exp(z_j)      sigmoid: 1 / (1 + exp(-z_c))      logit: z_c
@@ -31,15 +34,17 @@ def linked(output, targets: Targets, batch: int, link: str = "softmax") -> Tenso
     return score(output.log_softmax(1), targets, batch).exp().clamp(max=1)
 
 
-def ask(model: nn.Module, variants, images: Tensor, targets: Targets, link: str, chunk: int) -> Tensor:
+def ask(model: nn.Module, variants: Iterable[Tensor], images: Tensor, targets: Targets, link: str, chunk: int) -> Tensor:
     """Confidences (n, B) on n changed copies of a batch, about `chunk` images at a time, at least one whole batch.
 
     variants: iterable of tensors (B, 3, H, W), made one by one as they are needed. Targets are applied to each copy of the
     batch in the batch's own order, so a list, or a callable that knows its images, stays right.
     """
-    B, rows, waiting = len(images), [], []
+    B = len(images)
+    rows: list[Tensor] = []
+    waiting: list[Tensor] = []
 
-    def flush():
+    def flush() -> None:
         output = predict(model, torch.cat(waiting).contiguous(memory_format=torch.channels_last))  # up to 3 x faster on a CPU
         if len(waiting) == 1:
             parts = [output]

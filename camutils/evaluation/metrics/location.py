@@ -4,6 +4,9 @@ Boxes are x0 y0 x1 y1 in pixels of the map, half open: [3, 5, 4, 6] is one pixel
 if its centre (column + 0.5, row + 0.5) does, so boxes need not be whole numbers. What reaches over the border is cut off.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -13,9 +16,11 @@ from ..statistics import class_mean
 
 __all__ = ["box_mask", "box_share", "centre_map", "class_mean", "energy_game", "pointing_game"]
 
+Boxes = Tensor | np.ndarray | Sequence[Sequence[float]]  # of one image: (n, 4), or where it says so a mask (H, W)
 
-def _check_boxes(boxes) -> Tensor:
-    boxes = torch.as_tensor(boxes).detach().cpu()
+
+def _check_boxes(given: Boxes) -> Tensor:
+    boxes = torch.as_tensor(given).detach().cpu()
     if boxes.numel() == 0:
         return torch.zeros(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.is_complex() or boxes.dtype == torch.bool:
@@ -26,7 +31,7 @@ def _check_boxes(boxes) -> Tensor:
     return boxes.double()
 
 
-def _pixels(boxes: list, size: tuple[int, int], device) -> tuple[Tensor, Tensor]:
+def _pixels(boxes: Sequence[Boxes], size: Sequence[int], device: torch.device | str) -> tuple[Tensor, Tensor]:
     """First and last + 1 pixel of the boxes of B images, inside the image: (B, n, 4) int64; which exist: (B, n) bool."""
     edge = torch.tensor([size[1], size[0]] * 2)
     whole = [torch.minimum((b - 0.5).ceil().long().clamp(min=0), edge) for b in map(_check_boxes, boxes)]
@@ -34,7 +39,7 @@ def _pixels(boxes: list, size: tuple[int, int], device) -> tuple[Tensor, Tensor]
     return spans, (spans[..., 2:] > spans[..., :2]).all(-1)
 
 
-def _masks(boxes: list, size: tuple[int, int], device) -> Tensor:
+def _masks(boxes: Sequence[Boxes], size: Sequence[int], device: torch.device | str) -> Tensor:
     """Union of each image's boxes, (B, H, W) bool: rows inside times columns inside."""
     spans, _ = _pixels(boxes, size, device)
     x0, y0, x1, y1 = spans.unsqueeze(-1).unbind(2)
@@ -43,7 +48,7 @@ def _masks(boxes: list, size: tuple[int, int], device) -> Tensor:
     return rows.transpose(1, 2) @ columns > 0
 
 
-def _check_pairs(maps, boxes) -> list[tuple[Tensor, list]]:
+def _check_pairs(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> list[tuple[Tensor, list[Boxes]]]:
     """Maps and their boxes in batches of one size: one batch for a tensor, batches of one for a list."""
     stacks = [maps] if isinstance(maps, Tensor) else [m[None] if isinstance(m, Tensor) else m for m in maps]
     for stack in stacks:
@@ -62,7 +67,7 @@ def _check_pairs(maps, boxes) -> list[tuple[Tensor, list]]:
     return [(s.detach(), [b]) for s, b in zip(stacks, boxes, strict=True)]
 
 
-def pointing_game(maps, boxes, tolerance: float = 15) -> Tensor:
+def pointing_game(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes], tolerance: float = 15) -> Tensor:
     """Is the map's highest point on the object, give or take `tolerance` pixels? (Zhang et al. 2016, arXiv 1608.00507)
 
         hit = 1[min over box pixels q of |argmax L - q|_2 < tolerance],    tolerance 0: argmax L itself in a box
@@ -88,7 +93,7 @@ def _first_peak(maps: Tensor) -> Tensor:
     return (L >= highest - grain).int().argmax(1)
 
 
-def _pointing(maps: Tensor, boxes: list, tolerance: float) -> Tensor:
+def _pointing(maps: Tensor, boxes: list[Boxes], tolerance: float) -> Tensor:
     spans, there = _pixels(boxes, maps.shape[1:], maps.device)
     peak = _first_peak(maps)
     point = torch.stack([peak % maps.shape[2], peak // maps.shape[2]], 1)[:, None]  # x, y
@@ -99,7 +104,7 @@ def _pointing(maps: Tensor, boxes: list, tolerance: float) -> Tensor:
     return torch.where(there.any(1), hit.float(), torch.nan)
 
 
-def energy_game(maps, boxes) -> Tensor:
+def energy_game(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> Tensor:
     """Which share of the map's energy lies on the object? (Wang et al. 2020, Score-CAM, arXiv 1910.01279)
 
         EPG = sum_{ij in box} L_ij / sum_ij L_ij
@@ -119,24 +124,24 @@ def energy_game(maps, boxes) -> Tensor:
     return torch.cat(shares)
 
 
-def _regions(objects: list, size: tuple[int, int], device) -> Tensor:
+def _regions(objects: list[Boxes], size: Sequence[int], device: torch.device) -> Tensor:
     """Boxes (n, 4) or masks (H, W) of B images as masks (B, H, W)."""
-    given = [isinstance(o, Tensor) and o.dtype == torch.bool for o in objects]
-    wrong = next((o for o, mask in zip(objects, given, strict=True) if mask and o.shape != size), None)
+    masks = {b: o for b, o in enumerate(objects) if isinstance(o, Tensor) and o.dtype == torch.bool}
+    wrong = next((mask for mask in masks.values() if mask.shape != size), None)
     if wrong is not None:
         raise ValueError(f"a mask has shape {tuple(wrong.shape)}; accepted: its map's, {tuple(size)}")
-    regions = _masks([() if mask else o for o, mask in zip(objects, given, strict=True)], size, device)
-    for b in (b for b, mask in enumerate(given) if mask):
-        regions[b] = objects[b].to(device)
+    regions = _masks([() if b in masks else o for b, o in enumerate(objects)], size, device)
+    for b, mask in masks.items():
+        regions[b] = mask.to(device)
     return regions
 
 
-def box_mask(boxes, size: tuple[int, int]) -> Tensor:
+def box_mask(boxes: Boxes, size: tuple[int, int]) -> Tensor:
     """The pixels that one image's boxes (n, 4) cover together: bool (H, W), size = (H, W) in pixels."""
     return _masks([boxes], tuple(size), boxes.device if isinstance(boxes, Tensor) else "cpu")[0]
 
 
-def box_share(boxes, size: tuple[int, int]) -> float:
+def box_share(boxes: Boxes, size: tuple[int, int]) -> float:
     """Share of the image that one image's boxes (n, 4) cover together, in [0, 1]; size = (H, W) in pixels.
 
     The difficult subset of the pointing game: the class's boxes cover < 0.25 and another class is present
@@ -145,7 +150,7 @@ def box_share(boxes, size: tuple[int, int]) -> float:
     return float(box_mask(boxes, size).double().mean())
 
 
-def centre_map(size: tuple[int, int]) -> Tensor:
+def centre_map(size: Sequence[int]) -> Tensor:
     """The baseline that knows nothing: 1 at pixel (H // 2, W // 2), falling with the distance to 0. (H, W) float32 in [0, 1]."""
     H, W = size
     row, column = torch.arange(H) - H // 2, torch.arange(W) - W // 2

@@ -4,16 +4,21 @@ Random numbers come from a generator of their own, one draw for all images of a 
 what else is in the batch, and the global random state is untouched. `method` is any method of `camutils`; `options` go to it.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ...core.layers import Layer
+from ...core.maps import Method
 from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
 from .confidence import average_drop, drop_increase
 from .forward import ask, check_maps, linked
 from .similarity import pearson
+
+Perturbation = Callable[[Tensor, int, torch.Generator], Iterable[Tensor]]  # (images, samples, rng) -> tensors like images
 
 
 class ADCC(NamedTuple):
@@ -25,8 +30,8 @@ class ADCC(NamedTuple):
     drop: Tensor
 
 
-def adcc(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, maps: Tensor | None = None,
-         link: str = "softmax", **options) -> ADCC:
+def adcc(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
+         maps: Tensor | None = None, link: str = "softmax", **options: Any) -> ADCC:
     """Average drop, coherency and complexity in one number (Poppi et al. 2021, arXiv 2104.10252).
 
         coherency  = (1 + r(L(x), L(L * x))) / 2,  r: Pearson        complexity = mean |L(x)|
@@ -48,8 +53,8 @@ def adcc(method, model: nn.Module, images: Tensor, targets: Targets = None, laye
     return ADCC(torch.where((terms > 0).all(0), mean, 0), coherency, complexity, drop)
 
 
-def sensitivity_max(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, maps: Tensor | None = None,
-                    radius: float = 0.02, samples: int = 10, seed: int = 0, **options) -> Tensor:
+def sensitivity_max(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
+                    maps: Tensor | None = None, radius: float = 0.02, samples: int = 10, seed: int = 0, **options: Any) -> Tensor:
     """The largest relative change of the map under small noise (Yeh et al. 2019, arXiv 1901.09392): lower is better.
 
         max_s |L(x + d_s) - L(x)|_2 / |L(x)|_2,    d_s uniform in [-radius, radius] per value
@@ -72,7 +77,7 @@ def sensitivity_max(method, model: nn.Module, images: Tensor, targets: Targets =
     return worst
 
 
-def squares(images: Tensor, samples: int, rng: torch.Generator, side: float = 0.25):
+def squares(images: Tensor, samples: int, rng: torch.Generator, side: float = 0.25) -> Iterator[Tensor]:
     """Perturbations I that black out one square, `side` times the shorter edge, at a random place."""
     H, W = images.shape[-2:]
     edge = max(1, round(side * min(H, W)))
@@ -83,13 +88,13 @@ def squares(images: Tensor, samples: int, rng: torch.Generator, side: float = 0.
         yield I
 
 
-def noise(images: Tensor, samples: int, rng: torch.Generator, sigma: float = 0.2):
+def noise(images: Tensor, samples: int, rng: torch.Generator, sigma: float = 0.2) -> Iterator[Tensor]:
     """Perturbations I ~ N(0, sigma^2) per value."""
     for _ in range(samples):
         yield (sigma * torch.randn(images.shape[1:], generator=rng)).to(images).expand_as(images)
 
 
-def infidelity(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None, *, perturbation=squares,
+def infidelity(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None, *, perturbation: Perturbation = squares,
                samples: int = 50, seed: int = 0, scaled: bool = True, link: str = "logit", chunk: int = 16) -> Tensor:
     """How badly the map predicts the change of the score under a perturbation (Yeh et al. 2019, arXiv 1901.09392).
 
@@ -105,9 +110,9 @@ def infidelity(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets 
     L = check_maps(maps, images)[:, None]
     output = predict(model, images)
     targets = fixed(output, targets)
-    predicted = []
+    predicted: list[Tensor] = []
 
-    def perturbed():
+    def perturbed() -> Iterator[Tensor]:
         for I in perturbation(images, samples, torch.Generator().manual_seed(seed)):  # noqa: E741
             predicted.append((I * L).sum((1, 2, 3)))
             yield images - I

@@ -1,12 +1,14 @@
 """Does the map depend on what the network has learned? Randomise it from the head down and watch the map change."""
 
+from collections.abc import Iterable
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ...core.layers import find_layers, unwrap
+from ...core.layers import Layer, find_layers, unwrap
+from ...core.maps import Method
 from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
 from .similarity import spearman
@@ -19,15 +21,15 @@ class Cascade(NamedTuple):
     correlation: Tensor
 
 
-def redraw(parameters, rng: torch.Generator) -> None:
+def redraw(parameters: Iterable[Tensor], rng: torch.Generator) -> None:
     """Replace parameters, in place, by normal numbers with each one's own mean and deviation."""
     with torch.no_grad():
         for p in parameters:
             p.copy_(p.mean() + p.std(correction=0) * torch.randn(p.shape, generator=rng).to(p))
 
 
-def cascading_randomisation(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, modules=None,
-                            seed: int = 0, **options) -> Cascade:
+def cascading_randomisation(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
+                            modules: Iterable[str] | None = None, seed: int = 0, **options: Any) -> Cascade:
     """Rank correlation of the map with the original one while the weights are randomised, from the head down, cumulatively.
 
         rho_t = Spearman(L(network with the last t modules redrawn), L(network))      (Adebayo et al. 2018, arXiv 1810.03292)
@@ -46,7 +48,8 @@ def cascading_randomisation(method, model: nn.Module, images: Tensor, targets: T
     own = [n for n, m in net.named_modules() if any(True for _ in m.parameters(recurse=False))]
     names = own[::-1] if modules is None else list(find_layers(net, list(modules)))
     rng, inside = torch.Generator().manual_seed(seed), dict(net.named_modules())
-    L, rows = method(net, images, targets, layer, **options), []
+    L = method(net, images, targets, layer, **options)
+    rows: list[Tensor] = []
     empty = spearman(L, L).isnan()
     for name in names:
         redraw(inside[name].parameters(recurse=modules is not None), rng)

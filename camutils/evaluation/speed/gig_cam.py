@@ -12,21 +12,24 @@ Random weights: time does not depend on them.
 
 from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 import torchvision
+from torch import Tensor, nn
 
+from camutils.core.maps import Method
 from camutils.methods.gig_cam import gig_cam, integrated_grad_cam
 
-from .grad_cam_family import LAYERS, parser_of, passes, seconds, started
+from .grad_cam_family import LAYERS, Row, Run, parser_of, passes, seconds, started
 
 
-def bare(model, x, classes, layer, steps):
+def bare(model: nn.Module, x: Tensor, classes: Tensor, layer: str, steps: int) -> None:
     """The least that T steps can do: no graph below the layer, then the gradient of the head at the layer."""
     for _ in range(steps):
-        kept = []
+        kept: list[Tensor] = []
 
-        def cut(m, i, out, kept=kept):
+        def cut(m: nn.Module, i: object, out: Tensor, kept: list[Tensor] = kept) -> Tensor:
             torch.set_grad_enabled(True)
             kept.append(out.detach().requires_grad_())
             return kept[0]
@@ -38,7 +41,7 @@ def bare(model, x, classes, layer, steps):
             torch.autograd.grad(S.sum(), kept[0])
 
 
-def measure(name, batch, steps, rounds):
+def measure(name: str, batch: int, steps: int, rounds: int) -> list[Row]:
     """Rows (contestant, seconds per step, ratio to bare, ratio to bare in channels-last, forwards, backwards per step)."""
     model = torchvision.models.get_model(name, weights=None).eval()
     for p in model.parameters():
@@ -46,12 +49,13 @@ def measure(name, batch, steps, rounds):
     x, classes, layer = torch.rand(batch, 3, 224, 224), torch.arange(batch) * 7, LAYERS[name]
     bases = [partial(bare, model, x, classes, layer, steps),
              partial(bare, model, x.contiguous(memory_format=torch.channels_last), classes, layer, steps)]
-    runs = {"bare, channels-last": bases[1]}
-    for label, method, options in [("integrated_grad_cam", integrated_grad_cam, {}), ("gig_cam", gig_cam, {}),
-                                   ("gig_cam, max_dist 1", gig_cam, {"max_dist": 1})]:
+    runs: dict[str, Run] = {"bare, channels-last": bases[1]}
+    asked: list[tuple[str, Method, dict[str, Any]]] = [("integrated_grad_cam", integrated_grad_cam, {}), ("gig_cam", gig_cam, {}),
+                                                       ("gig_cam, max_dist 1", gig_cam, {"max_dist": 1})]
+    for label, method, options in asked:
         runs[label] = partial(method, model, x, classes, layer, steps=steps, **options)
     counts = {n: passes(model, run, batch * steps) for n, run in runs.items()}  # also the warm-up
-    rows = {n: [] for n in runs}
+    rows: dict[str, list[tuple[float, float, float]]] = {n: [] for n in runs}
     for _ in range(rounds):
         for n, run in runs.items():
             before, own = seconds(bases[0]), seconds(run)
@@ -59,7 +63,7 @@ def measure(name, batch, steps, rounds):
     return [(n, *(median(column) for column in zip(*rows[n], strict=True)), *counts[n]) for n in runs]
 
 
-def main():
+def main() -> None:
     """Parse the command line, measure, print the table."""
     parser = parser_of(__doc__, 5)
     parser.add_argument("--steps", type=int, default=10, help="T")

@@ -10,6 +10,7 @@ convolution and at the classifier. Random weights: time does not depend on them.
 
 import argparse
 import time
+from collections.abc import Callable
 from statistics import median
 
 import captum.attr
@@ -17,24 +18,27 @@ import pytorch_grad_cam
 import torch
 import torchcam.methods
 import torchvision
+from torch import Tensor, nn
 
 import camutils
 
+Run = Callable[[], object]  # what is timed; what it gives is not looked at
+Row = tuple[str | float, ...]  # of a printed table
 LAYERS = {"resnet50": "layer4", "mobilenet_v2": "features.18"}
 
 
-def contestants(model, x, layer, classes):
+def contestants(model: nn.Module, x: Tensor, layer: str, classes: Tensor) -> dict[str, Run]:
     """Name -> function without arguments that computes the heat maps of the whole batch."""
     module = model.get_submodule(layer)
 
-    def forward():
+    def forward() -> object:
         with torch.inference_mode():
             return model(x)
 
-    def forward_and_head():
-        kept = []
+    def forward_and_head() -> object:
+        kept: list[Tensor] = []
 
-        def cut(m, i, out):
+        def cut(m: nn.Module, i: object, out: Tensor) -> Tensor:
             torch.set_grad_enabled(True)
             kept.append(out.detach().requires_grad_())
             return kept[0]
@@ -50,15 +54,15 @@ def contestants(model, x, layer, classes):
     targets = [pytorch_grad_cam.utils.model_targets.ClassifierOutputTarget(c) for c in classes.tolist()]
     from_grad_cam.activations_and_grads.release()
 
-    def run_captum():
+    def run_captum() -> object:
         maps = from_captum.attribute(x, target=classes, relu_attributions=True)
         return captum.attr.LayerAttribution.interpolate(maps, x.shape[2:], "bilinear")
 
-    def run_torchcam():
+    def run_torchcam() -> object:
         with torchcam.methods.GradCAM(model, layer) as extractor:
             return extractor(classes.tolist(), model(x))
 
-    def run_grad_cam():
+    def run_grad_cam() -> object:
         with pytorch_grad_cam.GradCAM(model, [module]) as cam:
             return cam(x, targets)
 
@@ -67,23 +71,23 @@ def contestants(model, x, layer, classes):
             "captum": run_captum, "torchcam": run_torchcam, "grad-cam": run_grad_cam}
 
 
-def seconds(run):
+def seconds(run: Run) -> float:
     """How long one call takes."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
-def passes(model, run, batch):
+def passes(model: nn.Module, run: Run, batch: int) -> list[float]:
     """How many batches of images reach the first layer, and of gradients the classifier's output."""
     first = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d))
     last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
-    counts = [0, 0]
+    counts = [0.0, 0.0]
 
-    def count(which, rows):
+    def count(which: int, rows: int) -> None:
         counts[which] += rows / batch
 
-    def watch(m, i, out):
+    def watch(m: nn.Module, i: object, out: Tensor) -> None:
         if out.requires_grad:
             out.register_hook(lambda g: count(1, len(g)))
 
@@ -94,7 +98,7 @@ def passes(model, run, batch):
     return counts
 
 
-def parser_of(doc, rounds=15):
+def parser_of(doc: str, rounds: int = 15) -> argparse.ArgumentParser:
     """The options that every speed script has."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=rounds, help="repetitions; medians are shown")
@@ -102,7 +106,7 @@ def parser_of(doc, rounds=15):
     return parser
 
 
-def started(parser):
+def started(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options as given, torch's threads and seed set by them."""
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -110,13 +114,14 @@ def started(parser):
     return options
 
 
-def measure(name, batch, rounds):
+def measure(name: str, batch: int, rounds: int) -> list[Row]:
     """Rows (contestant, seconds, ratio to forward, ratio to forward + head, forwards, backwards)."""
     model = torchvision.models.get_model(name, weights=None).eval()
     x, classes = torch.rand(batch, 3, 224, 224), torch.arange(batch) * 7
     runs = contestants(model, x, LAYERS[name], classes)
     counts = {n: passes(model, run, batch) for n, run in runs.items()}  # also the warm-up
-    taken, ratios = {n: [] for n in runs}, {n: ([], []) for n in runs}
+    taken: dict[str, list[float]] = {n: [] for n in runs}
+    ratios: dict[str, tuple[list[float], list[float]]] = {n: ([], []) for n in runs}
     for _ in range(rounds):
         for n, run in runs.items():
             for which, base in enumerate(("forward", "forward + head")):
@@ -126,7 +131,7 @@ def measure(name, batch, rounds):
     return [(n, median(taken[n]), median(ratios[n][0]), median(ratios[n][1]), *counts[n]) for n in runs]
 
 
-def main():
+def main() -> None:
     """Parse the command line, measure, print the table."""
     parser = parser_of(__doc__)
     parser.add_argument("--batch", type=int, default=8, help="images of 224 x 224")

@@ -10,21 +10,23 @@ a trace of one image counts one eighth of a pass of eight. Random weights: time 
 
 from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 import torchvision
+from torch import Tensor, nn
 
 from camutils.core.stages import stages
 from camutils.methods.integrative_cam import integrative_cam
 
-from .grad_cam_family import parser_of, passes, seconds, started
+from .grad_cam_family import Row, Run, parser_of, passes, seconds, started
 
 
-def forward_and_backward(model, x, classes, names):
+def forward_and_backward(model: nn.Module, x: Tensor, classes: Tensor, names: list[str]) -> tuple[Tensor, ...]:
     """The least that a method with these layers can do: activations and gradients, no graph below the first of them."""
-    kept = []
+    kept: list[Tensor] = []
 
-    def keep(m, i, out):
+    def keep(m: nn.Module, i: object, out: Tensor) -> Tensor:
         torch.set_grad_enabled(True)
         kept.append(out if out.requires_grad else out.detach().requires_grad_())
         return kept[-1]
@@ -38,7 +40,7 @@ def forward_and_backward(model, x, classes, names):
     return gradients
 
 
-def measure(name, batch, rounds):
+def measure(name: str, batch: int, rounds: int) -> list[Row]:
     """Rows (contestant, seconds, ratio to forward + backward, forwards, backwards)."""
     model = torchvision.models.get_model(name, weights=None).eval()
     for p in model.parameters():
@@ -46,12 +48,14 @@ def measure(name, batch, rounds):
     x, classes = torch.rand(batch, 3, 224, 224), torch.arange(batch) * 7
     names = stages(model, x)
     bare = partial(forward_and_backward, model, x, classes, names)
-    runs = {f"forward + backward ({len(names)} layers)": bare}
-    for label, options in {"preset tuned": {}, "preset paper": {"preset": "paper"}, "tuned, layers named": {"layer": names},
-                           "tuned, last layer": {"layer": names[-1]}}.items():
+    runs: dict[str, Run] = {f"forward + backward ({len(names)} layers)": bare}
+    asked: dict[str, dict[str, Any]] = {"preset tuned": {}, "preset paper": {"preset": "paper"},
+                                        "tuned, layers named": {"layer": names}, "tuned, last layer": {"layer": names[-1]}}
+    for label, options in asked.items():
         runs[label] = partial(integrative_cam, model, x, classes, **options)
     counts = {n: passes(model, run, batch) for n, run in runs.items()}  # also the warm-up
-    taken, ratios = {n: [] for n in runs}, {n: [] for n in runs}
+    taken: dict[str, list[float]] = {n: [] for n in runs}
+    ratios: dict[str, list[float]] = {n: [] for n in runs}
     for _ in range(rounds):
         for n, run in runs.items():
             base, own = seconds(bare), seconds(run)
@@ -60,7 +64,7 @@ def measure(name, batch, rounds):
     return [(n, median(taken[n]), median(ratios[n]), *counts[n]) for n in runs]
 
 
-def main():
+def main() -> None:
     """Parse the command line, measure, print the table."""
     parser = parser_of(__doc__)
     parser.add_argument("--batch", type=int, default=8, help="images of 224 x 224")

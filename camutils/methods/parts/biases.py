@@ -8,10 +8,12 @@ Biases: of convolutions and linear layers; of a batch norm beta - mean gamma / s
 puts out 6 whatever comes in, so it adds 6 x its gradient (its ceiling). The normalisation of the input lies below every layer.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from ...core.layers import NORMS, find_layers, unwrap
+from ...core.layers import NORMS, Layer, find_layers, unwrap
 from ...core.probe import capture, check_images, probe_layers
 from ...core.targets import Targets, score
 
@@ -25,8 +27,9 @@ def effective_bias(module: nn.Module) -> Tensor | None:
     """
     mean = getattr(module, "running_mean", None)
     if isinstance(mean, Tensor):
-        slope = (module.running_var + module.eps).rsqrt() * (1 if module.weight is None else module.weight)
-        return ((0 if module.bias is None else module.bias) - mean * slope).detach()
+        var, eps, weight, bias = (getattr(module, name) for name in ("running_var", "eps", "weight", "bias"))
+        slope = (var + eps).rsqrt() * (1 if weight is None else weight)
+        return ((0 if bias is None else bias) - mean * slope).detach()
     known = (nn.modules.conv._ConvNd, nn.Linear, *NORMS)
     bias = module.bias if isinstance(module, known) else None
     return None if bias is None else bias.detach()
@@ -45,7 +48,7 @@ def _ceiling(module: nn.Hardtanh, out: Tensor, g: Tensor) -> Tensor:
     return (low + high).flatten(1).sum(1)
 
 
-def bias_contributions(model: nn.Module, images: Tensor, targets: Targets = None, layer=None) -> dict[str, Tensor]:
+def bias_contributions(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> dict[str, Tensor]:
     """Every bias's share of the score above a layer (arXiv 1905.00780, prop. 1): name -> (B,), in the score's unit, by execution.
 
         S = sum_kij g_kij A_kij + sum over names,    "conv5": sum of bias x gradient at its output,
@@ -69,17 +72,18 @@ def bias_contributions(model: nn.Module, images: Tensor, targets: Targets = None
         order = list(out)
         above = [n for n in order[order.index(name) + 1 :] if n in modules and len(out[n]) == len(images)]
         gradients = torch.autograd.grad(S.sum(), [out[n] for n in above], allow_unused=True) if above else ()
-    found = {}
+    found: dict[str, Tensor] = {}
     for n, d in zip(above, gradients, strict=True):
-        if d is not None and isinstance(modules[n], nn.Hardtanh):
-            found[f"{n} ceiling"] = _ceiling(modules[n], out[n].detach(), d)
-        elif d is not None:
-            found[n] = _times_gradient(modules[n], effective_bias(modules[n]).to(d.dtype), d)
+        module, bias = modules[n], effective_bias(modules[n])
+        if d is not None and isinstance(module, nn.Hardtanh):
+            found[f"{n} ceiling"] = _ceiling(module, out[n].detach(), d)
+        elif d is not None and bias is not None:
+            found[n] = _times_gradient(module, bias.to(d.dtype), d)
     rest = seen.S - (g * A).sum((1, 2, 3))
     return found | {REMAINDER: rest - sum(found.values())}
 
 
-def own_biases(model: nn.Module, images: Tensor, layer=None) -> dict[str, Tensor]:
+def own_biases(model: nn.Module, images: Tensor, layer: Layer = None) -> dict[str, Tensor]:
     """The bias that makes each layer's own A: layer name -> (K,), zeros where it has none.
 
     The effective biases of the modules whose output enters A by addition and ReLU alone (the last batch norm or convolution; in a
@@ -100,12 +104,13 @@ def own_biases(model: nn.Module, images: Tensor, layer=None) -> dict[str, Tensor
             arrived = torch.autograd.grad(A, [out[n] for n in near], given, retain_graph=True, allow_unused=True) if near else ()
             own[name] = A.new_zeros(A.shape[1])
             for n, d in zip(near, arrived, strict=True):
-                if d is not None and ((d == given) | (d == 0)).all() and (d == given).any():
-                    own[name] = own[name] + effective_bias(modules[n])
+                bias = effective_bias(modules[n])
+                if d is not None and bias is not None and ((d == given) | (d == 0)).all() and (d == given).any():
+                    own[name] = own[name] + bias
     return {n: b.detach() for n, b in own.items()}
 
 
-def classifier_bias(model: nn.Module, output, targets: Targets, batch: int) -> Tensor:
+def classifier_bias(model: nn.Module, output: Any, targets: Targets, batch: int) -> Tensor:
     """The score's share of the last linear layer's bias, (B,): sum_c bias_c dS/doutput_c, for a class target simply bias_c.
 
     The layer: the last linear layer or convolution with as many outputs as `output` (B, C) has classes. Zeros where there is

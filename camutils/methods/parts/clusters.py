@@ -5,6 +5,7 @@ Letters: K channels, n clusters. Derived in notebooks/30_cluster_cam and noteboo
 """
 
 from operator import index
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,13 @@ from .kmeans import elbow, kmeans, normalised_rows
 CLUSTERINGS = ("kmeans", "spectral", "random", "consecutive")
 
 
+class Estimator(Protocol):
+    """What groups rows, (k, Z) -> a whole number for each, -1 for none: scikit-learn's clusterers, or a class like them."""
+
+    def fit_predict(self, X: Any, /) -> Any:  # Any: NumPy's arrays, or what passes for them
+        """The label of each row."""
+
+
 def content_order(rows: Tensor) -> Tensor:
     """The order of channels by what they hold, (B, K): by the product with one fixed random vector; dead channels last."""
     fixed = torch.randint(1, 2**32, (rows.shape[2],), generator=torch.Generator().manual_seed(0)).to(rows)
@@ -23,7 +31,7 @@ def content_order(rows: Tensor) -> Tensor:
     return torch.where(rows.any(2), key, torch.inf).argsort(stable=True, dim=1)
 
 
-def _estimate(rows: Tensor, n: int, clustering, seed: int) -> Tensor:
+def _estimate(rows: Tensor, n: int, clustering: str | Estimator, seed: int) -> Tensor:
     """Labels (k,) of one image's live rows from scikit-learn; global random state is not touched."""
     clone = extra("sklearn.base", "scikit-learn").clone
     if clustering == "spectral":
@@ -49,7 +57,7 @@ def _renumber(labels: Tensor) -> Tensor:
     return torch.where(labels < 0, -1, number.gather(1, labels.clamp(min=0))) if n else labels
 
 
-def check_grouping(n_clusters, clustering, seed) -> None:
+def check_grouping(n_clusters: int | str, clustering: str | Estimator, seed: int) -> None:
     """ValueError or TypeError for what `group_channels` does not accept."""
     if isinstance(clustering, type) or not (isinstance(clustering, str) or hasattr(clustering, "fit_predict")):
         raise TypeError(f"clustering is {clustering!r}; accepted: {', '.join(CLUSTERINGS)}, or an estimator (an instance with "
@@ -66,7 +74,7 @@ def check_grouping(n_clusters, clustering, seed) -> None:
             raise ValueError(f"{name} {value}; accepted: a whole number from {least} to {2**32 - 1}")
 
 
-def group_channels(A: Tensor, n_clusters=10, clustering="kmeans", seed: int = 0) -> Tensor:
+def group_channels(A: Tensor, n_clusters: int | str = 10, clustering: str | Estimator = "kmeans", seed: int = 0) -> Tensor:
     """The cluster of every channel, (B, K): 0, 1, ... in order of the first member's content; -1: in none.
 
         kmeans        `kmeans`, k-means++, four restarts, of each image alone
@@ -87,7 +95,7 @@ def group_channels(A: Tensor, n_clusters=10, clustering="kmeans", seed: int = 0)
     rows, own_place = rows.gather(1, order[..., None].expand_as(rows)), order.argsort(1)
     live, place = rows.any(2), torch.arange(rows.shape[1], device=rows.device).expand_as(order)
     size, named = live.sum(1, keepdim=True), isinstance(clustering, str)
-    n = 3 if n_clusters == "elbow" else index(n_clusters)
+    n = 3 if isinstance(n_clusters, str) else index(n_clusters)
     if named and bool((size <= n).all()):
         labels = place
     elif clustering == "kmeans":

@@ -39,8 +39,8 @@ def layer_weights(A: list[Tensor], g: list[Tensor], rule: str = "contribution", 
         equal = g[0].new_ones(len(g[0]), len(g))
         equal[:, :-1] *= rule == "uniform"
         return _shares(equal)
-    G = _shares(_mean_sizes(g)) if rule != "activation" else 1
-    C = _shares(_mean_sizes(A)) if rule != "gradient" else 1
+    G = _shares(_mean_sizes(g)) if rule != "activation" else g[0].new_ones(())
+    C = _shares(_mean_sizes(A)) if rule != "gradient" else g[0].new_ones(())
     return (G + C) / 2 if rule == "sum" else _shares(G * C)
 
 

@@ -89,7 +89,8 @@ def _fill_empty(labels: Tensor, distance: Tensor, counts: Tensor) -> Tensor:
 def _lloyd(rows: Tensor, sums: Tensor, counts: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Assign and update until no label changes: labels (B,R,K), sums (B,R,n,Z), counts (B,R,n), inertia (B,R)."""
     dead, size = ~rows.any(2)[:, None], rows.square().sum(2)[:, None]
-    numbers, labels = torch.arange(sums.shape[2], device=rows.device)[:, None], None
+    numbers = torch.arange(sums.shape[2], device=rows.device)[:, None]
+    labels: Tensor | None = None
     for _ in range(iterations):
         distance, found = _to_centres(rows, sums, counts).min(2)
         found = found.masked_fill(dead, -1)
@@ -100,10 +101,13 @@ def _lloyd(rows: Tensor, sums: Tensor, counts: Tensor, iterations: int) -> tuple
             labels = _fill_empty(found, (distance + size).masked_fill(dead, 0), member.sum(3))
             member = (labels[:, :, None] == numbers).to(rows)
         counts, sums = member.sum(3), einsum("brnk,bkz->brnz", member, rows)
+    if labels is None:
+        raise ValueError(f"{iterations} iterations; accepted: 1 or more")
     return labels, sums, counts, size.sum(2) - (sums.square().sum(3) / counts.clamp(min=1)).sum(2)
 
 
-def kmeans(rows: Tensor, n: int, *, seed: int = 0, restarts: int = 4, iterations: int = 100, centres: Tensor | None = None):
+def kmeans(rows: Tensor, n: int, *, seed: int = 0, restarts: int = 4, iterations: int = 100,
+           centres: Tensor | None = None) -> Clustered:
     """k-means of every image's rows at once, restarts beside each other.
 
         label_k = arg min_n |x_k - c_n|^2 (the first of equals),    c_n = mean of its rows,    until no label changes

@@ -12,24 +12,28 @@ rivals.py. Derived and shown in notebooks/12_alpha (arXiv 2412.01354 generalises
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+Derivatives = tuple[Tensor, Tensor, Tensor]  # first, second, third
+Link = str | Callable[[Tensor], Tensor]  # a name, or a function of torch operations, scalar -> scalar
 ALL_LOGITS = ("softmax", "log_odds")
 
 
-def _sigmoid(S):
+def _sigmoid(S: Tensor) -> Derivatives:
     t = torch.tanh(S / 2)
     return torch.ones_like(S), -t, (3 * t**2 - 1) / 2
 
 
-def _tanh(S):
+def _tanh(S: Tensor) -> Derivatives:
     t = torch.tanh(S)
     return torch.ones_like(S), -t, 3 * t**2 - 1
 
 
-LINKS = {  # name -> S -> sign of f', then f'' and f''' divided by one positive number, which alpha does not see
+# name -> S -> sign of f', then f'' and f''' divided by one positive number, which alpha does not see
+LINKS: dict[str, Callable[[Tensor], Derivatives]] = {
     "linear": lambda S: (torch.ones_like(S), torch.zeros_like(S), torch.zeros_like(S)),
     "exp": lambda S: (torch.ones_like(S), torch.ones_like(S), torch.ones_like(S)),
     "softplus": lambda S: (torch.ones_like(S), torch.ones_like(S), -torch.tanh(S / 2)),  # divided by s(1 - s), s = sigmoid
@@ -39,7 +43,7 @@ LINKS = {  # name -> S -> sign of f', then f'' and f''' divided by one positive 
 }
 
 
-def _by_autograd(S: Tensor, f: Callable) -> tuple[Tensor, Tensor, Tensor]:
+def _by_autograd(S: Tensor, f: Callable[[Tensor], Tensor]) -> Derivatives:
     """Sign of f', and f'', f''' over the larger of the two, of a user's scalar function at S (B,), in float64 by torch.func."""
     orders = [f]
     for _ in range(3):
@@ -58,10 +62,10 @@ def _by_autograd(S: Tensor, f: Callable) -> tuple[Tensor, Tensor, Tensor]:
                          "function that is smooth there, or a named link, whose derivatives do not overflow")
     size = torch.maximum(second.abs(), third.abs())
     size = torch.where(size > 0, size, 1)
-    return tuple(d.to(S.dtype) for d in (first.sign(), second / size, third / size))
+    return first.sign().to(S.dtype), (second / size).to(S.dtype), (third / size).to(S.dtype)
 
 
-def link_derivatives(S: Tensor, link: str | Callable = "exp") -> tuple[Tensor, Tensor, Tensor]:
+def link_derivatives(S: Tensor, link: Link = "exp") -> Derivatives:
     """Sign of f'(S), then f''(S) and f'''(S) up to one common positive factor: all that alpha and the map depend on.
 
     S (B,) -> three tensors (B,). Named links in closed form, without overflow for any |S|:
@@ -84,13 +88,13 @@ def link_derivatives(S: Tensor, link: str | Callable = "exp") -> tuple[Tensor, T
     return _by_autograd(S, link)
 
 
-def rho(S: Tensor, link: str | Callable = "exp") -> Tensor:
+def rho(S: Tensor, link: Link = "exp") -> Tensor:
     """rho(S) = f'''(S) / f''(S), shape of S: NaN where both are 0 (linear), infinite where only f'' is. As `link_derivatives`."""
     _, second, third = link_derivatives(S, link)
     return third / second
 
 
-def alpha(A: Tensor, g: Tensor, S: Tensor | None = None, link: str | Callable = "exp", *, floor: float | None = 1.0) -> Tensor:
+def alpha(A: Tensor, g: Tensor, S: Tensor | None = None, link: Link = "exp", *, floor: float | None = 1.0) -> Tensor:
     """Alpha of Grad-CAM++ for Y = f(S), S piecewise linear in A (methods: arXiv 1710.11063, eq. 19; 2412.01354).
 
         alpha_kij = 1 / (2 + rho(S) (sum_ab A_kab) g_kij),    rho = f'''/f'',    0 where g = 0 or where f'' = 0 alone
@@ -139,16 +143,21 @@ def _reciprocal(slope: Tensor, curved: Tensor, third: Tensor, A: Tensor, floor: 
     return found
 
 
+def _slope(f: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """The derivative of a function of one number, forward mode."""
+    return lambda t: torch.func.jvp(f, (t,), (torch.ones_like(t),))[1]
+
+
 def alpha_exact(Y: Callable[[Tensor], Tensor], A: Tensor, *, chunk: int = 64, floor: float | None = None) -> Tensor:
     """Alpha with the true second and third derivative by every entry, by nested torch.func: any head, also SiLU and GELU.
 
     Y: function (K,h,w) -> scalar, such as lambda a: head(a[None])[0, c].exp(). A (B,K,h,w) -> alpha (B,K,h,w). Three nested
     forward derivatives per entry, `chunk` entries at a time: for small heads.
     """
-    def entry(a, e):
-        orders = [lambda t: Y(a + t * e)]
+    def entry(a: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+        orders: list[Callable[[Tensor], Any]] = [lambda t: Y(a + t * e)]
         for _ in range(3):
-            orders.append(lambda t, f=orders[-1]: torch.func.jvp(f, (t,), (torch.ones_like(t),))[1])
+            orders.append(_slope(orders[-1]))
         zero = a.new_zeros(())
         return orders[2](zero), orders[3](zero)
 

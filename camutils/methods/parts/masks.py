@@ -7,9 +7,11 @@ try several sizes, on masks that have to be run anyway, and the fastest is kept 
 """
 
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import index
 from threading import Lock
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,7 +22,8 @@ from ...core.maps import normalise, upsample
 from ...core.probe import check_images, evaluating, explain_failure, run
 from ...core.targets import Targets, class_indices, score
 
-TRIALS: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()  # network -> {(device, dtype, shape): {chunk: [s per image]}}
+Tried = dict[tuple[torch.device, torch.dtype, tuple[int, ...]], dict[int, list[float]]]  # (.., shape) -> {chunk: [s per image]}
+TRIALS: WeakKeyDictionary[nn.Module, Tried] = WeakKeyDictionary()
 TRIES = 3  # of every size: the first warms up and does not count, the faster one of the others does
 LOCK = Lock()
 
@@ -49,14 +52,14 @@ def _next_chunk(trials: dict[int, list[float]], left: int) -> tuple[int, bool]:
 
 
 @contextmanager
-def _timed(seconds: list[float], images: int, device: torch.device, wanted: bool):
+def _timed(seconds: list[float] | None, images: int, device: torch.device, wanted: bool) -> Iterator[None]:
     """Append the body's seconds per image, with the accelerator's queue emptied at both ends; where not wanted, only the body."""
-    wait = torch.accelerator.synchronize if wanted and device.type != "cpu" else lambda *_: None
+    wait: Callable[[torch.device], object] = torch.accelerator.synchronize if wanted and device.type != "cpu" else lambda *_: None
     wait(device)
     start = time.perf_counter()
     yield
     wait(device)
-    if wanted:
+    if wanted and seconds is not None:
         seconds.append((time.perf_counter() - start) / images)
 
 
@@ -67,9 +70,7 @@ def _masked(images: Tensor, maps: Tensor, baseline: Tensor | None) -> Tensor:
     return torch.mul(images, m, out=x) if baseline is None else torch.lerp(baseline, images, m, out=x)
 
 
-def _check(images: Tensor, targets: Targets, maps: Tensor, chunk) -> None:
-    if targets is None:
-        raise TypeError("targets are None; accepted here: fixed ones: an int, a list or LongTensor, or a callable output -> (B,)")
+def _check(images: Tensor, maps: Tensor, chunk: int | None) -> None:
     if not isinstance(maps, Tensor) or not maps.is_floating_point():
         got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
         raise TypeError(f"maps are {got}; accepted: a float tensor (B, M, h, w)")
@@ -88,13 +89,16 @@ def _check(images: Tensor, targets: Targets, maps: Tensor, chunk) -> None:
             raise ValueError(f"chunk {chunk}; accepted: 1 or more images per forward pass, or None (measured)")
 
 
-def scores_of_live(model, images: Tensor, targets: Targets, maps: Tensor, live: Tensor, baseline: Tensor | None, chunk) -> Tensor:
+def scores_of_live(model: nn.Module, images: Tensor, targets: Targets, maps: Tensor, live: Tensor, baseline: Tensor | None,
+                   chunk: int | None) -> Tensor:
     """`masked_scores` of the pairs (image, mask) that `live` (B, M) marks, in at least float32; 0 elsewhere."""
-    _check(images, targets, maps, chunk)
+    if targets is None:
+        raise TypeError("targets are None; accepted here: fixed ones: an int, a list or LongTensor, or a callable output -> (B,)")
+    _check(images, maps, chunk)
     B, M = live.shape
     net, grid, pixels = unwrap(model), maps.flatten(0, 1), images.device
 
-    def output(rows):
+    def output(rows: Tensor) -> Any:
         own = images if B == 1 else images[rows // M]
         start = None if baseline is None else baseline if B == 1 else baseline[rows // M]
         return run(net, _masked(own, grid[rows], start))
@@ -107,7 +111,8 @@ def scores_of_live(model, images: Tensor, targets: Targets, maps: Tensor, live: 
                     rows = torch.arange(B, device=pixels) * M + m
                     S[rows] = score(output(rows), targets, B).to(S)
                 return S.view(B, M)
-            trials, todo, classes = _trials(net, images), live.flatten().nonzero()[:, 0], None
+            trials, todo = _trials(net, images), live.flatten().nonzero()[:, 0]
+            classes: Tensor | None = None
             while len(todo):
                 size, wanted = (int(chunk), False) if chunk is not None else _next_chunk(trials, len(todo))
                 rows, todo = todo[:size], todo[size:]
@@ -125,7 +130,8 @@ def scores_of_live(model, images: Tensor, targets: Targets, maps: Tensor, live: 
     return S
 
 
-def masked_scores(model, images: Tensor, targets: Targets, maps: Tensor, *, baseline: Tensor | None = None, chunk=None) -> Tensor:
+def masked_scores(model: nn.Module, images: Tensor, targets: Targets, maps: Tensor, *, baseline: Tensor | None = None,
+                  chunk: int | None = None) -> Tensor:
     """The score of every image behind every one of its masks: (B, M), without any gradient.
 
         S_bm = f(x'_b + N(Up A_bm) * (x_b - x'_b)),    M forward passes per image, in chunks

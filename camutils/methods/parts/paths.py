@@ -5,7 +5,7 @@ So the distance that is left is ||x - x_t||_1 = sum_ij (1 - p_ij) v_ij with v_ij
 pixel that has to fall is a pixel like any other. Derived in notebooks/20_gig_cam.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -36,11 +36,11 @@ def check_path(steps: int, fraction: float = 1, max_dist: float = 0, order: str 
             raise TypeError(f"{name} is {value!r}; accepted: {what}")
     if steps < 1:
         raise ValueError(f"{steps} steps; accepted: 1 or more")
-    for name, value, low in (("fraction", fraction, "above 0"), ("max_dist", max_dist, "from 0")):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name} is {value!r}; accepted: a number {low} up to 1")
-        if not 0 <= value <= 1 or (name == "fraction" and value == 0):
-            raise ValueError(f"{name} {value!r}; accepted: a number {low} up to 1")
+    for name, number, low in (("fraction", fraction, "above 0"), ("max_dist", max_dist, "from 0")):
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            raise TypeError(f"{name} is {number!r}; accepted: a number {low} up to 1")
+        if not 0 <= number <= 1 or (name == "fraction" and number == 0):
+            raise ValueError(f"{name} {number!r}; accepted: a number {low} up to 1")
     if order not in ORDERS:
         raise ValueError(f"order {order!r}; accepted: {', '.join(ORDERS)}")
 
@@ -62,7 +62,8 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
     p = p.clamp(min=p_min)
     free = (p < p_max) & (v > 0)
     rank = rank.masked_fill(~free | rank.isnan(), torch.inf)
-    ranked, left, done = rank.sort(1).values, free.sum(1, keepdim=True), 0
+    ranked, left = rank.sort(1).values, free.sum(1, keepdim=True)
+    done = torch.zeros_like(left)
     missing = a * v.sum(1, keepdim=True) - (p * v).sum(1, keepdim=True)
     active = (missing > 0) & (left > 0)
     while True:
@@ -81,7 +82,7 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
         passes = passes + active
 
 
-def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline="black", *, steps: int = 30,
+def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline: str | Tensor = "black", *, steps: int = 30,
                 fraction: float = 0.25, max_dist: float = 0.02, order: str = "lowest", seed: int = 0) -> Iterator[Step]:
     """Walk from the baseline to the images in equal distances, each step choosing its pixels by the map at the last: `Step`s.
 
@@ -99,7 +100,8 @@ def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline
     return _walk(signed_map, images, baseline_images(images, baseline), steps, fraction, max_dist, order, seed)
 
 
-def _walk(signed_map, images, baseline, steps, fraction, max_dist, order, seed) -> Iterator[Step]:
+def _walk(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline: Tensor, steps: int, fraction: float,
+          max_dist: float, order: str, seed: int) -> Iterator[Step]:
     (B, _, H, W), way = images.shape, images - baseline
     v = way.abs().sum(1, dtype=torch.promote_types(images.dtype, torch.float32)).flatten(1)
     p, draw = torch.zeros_like(v), torch.Generator().manual_seed(seed)
@@ -114,7 +116,7 @@ def _walk(signed_map, images, baseline, steps, fraction, max_dist, order, seed) 
         yield Step(t, x, M, shown[:, 0], passes)
 
 
-def _ranks(M: Tensor, size: tuple[int, int], order: str, draw: torch.Generator) -> Tensor:
+def _ranks(M: Tensor, size: Sequence[int], order: str, draw: torch.Generator) -> Tensor:
     """What orders the pixels (B,P), lowest first. |S| that differ by no more than rounding, 64 eps max |S|, are ties."""
     if order == "random":
         return torch.rand(1, size[0] * size[1], generator=draw).expand(len(M), -1)

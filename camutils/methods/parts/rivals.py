@@ -15,18 +15,19 @@ vanishes nor overflows where p_c is 0 or 1 to all digits.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...core.layers import unwrap
+from ...core.layers import Layer, unwrap
 from ...core.probe import Probed, capture, check_images, probe_layers
 from ...core.targets import Targets, class_indices
+from .links import Derivatives
 
 
 class Rivalry(NamedTuple):
     """What was probed; layer name -> (Y', Y'', Y''') each (B,K,h,w), up to a positive factor per image; classes used (B,)."""
 
     seen: Probed
-    Y: dict[str, tuple[Tensor, Tensor, Tensor]]
+    Y: dict[str, Derivatives]
     classes: Tensor
 
 
@@ -42,7 +43,7 @@ def _rank(logits: Tensor, chosen: Tensor, mass: float) -> tuple[Tensor, Tensor, 
     return order[:, :most], (q / q.sum(1, keepdim=True))[:, :most], enough, u
 
 
-def rival_derivatives(model, images: Tensor, targets: Targets = None, layer=None, link: str = "softmax", *,
+def rival_derivatives(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, link: str = "softmax", *,
                       mass: float = 0.999) -> Rivalry:
     """Derivatives by every single entry of the log-odds or the softmax probability of the target class, see above.
 
@@ -68,10 +69,11 @@ def rival_derivatives(model, images: Tensor, targets: Targets = None, layer=None
     with capture(model, names, gradients=True) as A:
         picked = net(check_images(images)).gather(1, order).unbind(1)
         at = [A[n] for n in names]
-        first, sums = None, {n: [0, 0, 0] for n in names}
+        first: dict[str, Tensor] = {}
+        sums = {n: [q.new_zeros(())] * 3 for n in names}
         for r, logit in enumerate(picked):
-            G = torch.autograd.grad(logit.sum(), at, retain_graph=True, materialize_grads=True)
-            G = {n: d.to(seen.g[n].dtype) for n, d in zip(names, G, strict=True)}
+            gradients = torch.autograd.grad(logit.sum(), at, retain_graph=True, materialize_grads=True)
+            G = {n: d.to(seen.g[n].dtype) for n, d in zip(names, gradients, strict=True)}
             first = first or G
             for n in names:
                 e, weight = G[n] - first[n], q[:, r].to(G[n].dtype)[:, None, None, None]

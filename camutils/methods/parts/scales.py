@@ -3,17 +3,18 @@
 A function of any method: `multi_scale(grad_cam, model, images)` is Grad-CAM+M. Derived in notebooks/22_multi_scale.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from torch import Tensor, where
+from torch import Tensor, nn, where
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
-from ...core.maps import normalise, upsample
+from ...core.layers import Layer
+from ...core.maps import Method, normalise, upsample
 from ...core.probe import check_images, predict
-from ...core.targets import fixed
+from ...core.targets import Targets, fixed
 
 SCALES = tuple(side / 224 for side in range(224, 825, 100))  # the paper's 224, 324, ..., 824 for pictures of 224
 POOLINGS = ("grid", "released", "previous")
@@ -30,9 +31,9 @@ class Level(NamedTuple):
     R: Tensor
 
 
-def check_scales(scales, pooling: str, ratio: str | None) -> tuple[float, ...]:
+def check_scales(scales: Iterable[float], pooling: str, ratio: str | None) -> tuple[float, ...]:
     """The scales as floats; TypeError or ValueError for what is not accepted."""
-    given = list(scales) if isinstance(scales, Iterable) and not isinstance(scales, str) else [None]
+    given: list[Any] = list(scales) if isinstance(scales, Iterable) and not isinstance(scales, str) else [None]
     if not all(isinstance(s, Real) and not isinstance(s, bool) for s in given):
         raise TypeError(f"scales are {scales!r}; accepted: factors of the image size, such as (1, 1.5, 2)")
     found = tuple(map(float, given))
@@ -71,24 +72,27 @@ def ratio_of(A: Tensor, P: Tensor, ratio: str) -> Tensor:
     return {"bounded": Q.clamp(max=1), "root": Q.clamp(min=0).sqrt()}.get(ratio, Q)
 
 
-def levels(method, model, images, targets=None, layer=None, *, scales=SCALES, pooling="grid", ratio=None,
-           **options) -> Iterator[Level]:
+def levels(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
+           scales: Iterable[float] = SCALES, pooling: str = "grid", ratio: str | None = None, **options: Any) -> Iterator[Level]:
     """The fusion scale by scale, smallest first: `Level`s. Arguments and errors: as `multi_scale`."""
     scales, ratio = check_scales(scales, pooling, ratio), ratio or ("plain" if pooling == "released" else "bounded")
     return _levels(method, model, check_images(images), targets, layer, scales, pooling, ratio, options)
 
 
-def _levels(method, model, images, targets, layer, scales, pooling, ratio, options) -> Iterator[Level]:
+def _levels(method: Method, model: nn.Module, images: Tensor, targets: Targets, layer: Layer, scales: Iterable[float],
+            pooling: str, ratio: str, options: dict[str, Any]) -> Iterator[Level]:
     if targets is None:  # the class of the image itself, at every scale
         targets = fixed(predict(model, images), None)
     maps = ((s, method(model, enlarge(images, s), targets, layer, raw=True, **options)) for s in scales)
     return refine(maps, images.shape[-2:], pooling, ratio)
 
 
-def refine(maps: Iterable[tuple[float, Tensor]], size: tuple[int, int], pooling: str = "grid",
+def refine(maps: Iterable[tuple[float, Tensor]], size: Sequence[int], pooling: str = "grid",
            ratio: str = "bounded") -> Iterator[Level]:
     """The fusion itself: (scale, raw map (B,h,w)) smallest first -> `Level`s, F and R at `size` (H, W). As `multi_scale` says."""
-    F, R, grid = None, None, None
+    F: Tensor | None = None
+    R: Tensor | None = None
+    grid: tuple[int, int] | None = None
     for scale, A in maps:
         full = upsample(A, size)
         fine = full if pooling == "released" else A
@@ -98,12 +102,13 @@ def refine(maps: Iterable[tuple[float, Tensor]], size: tuple[int, int], pooling:
             P = coarse(fine)
         Q = upsample(ratio_of(fine, P, ratio), size)
         F = full if F is None or ratio == "mean" else Q * F
-        R, grid = F if R is None else R + F, A.shape[-2:]
+        R, grid = F if R is None else R + F, (A.shape[-2], A.shape[-1])
         yield Level(scale, A, Q, F, R)
 
 
-def multi_scale(method, model, images, targets=None, layer=None, *, raw=False, scales=SCALES, pooling="grid", ratio=None,
-                **options):
+def multi_scale(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
+                raw: bool = False, scales: Iterable[float] = SCALES, pooling: str = "grid", ratio: str | None = None,
+                **options: Any) -> Tensor:
     """Refine a method's map by its maps of enlarged images: any method +M (KSII TIIS 19(4), 1122-1139, 2025).
 
         F = R = Up L(1);   for s > 1:  A = L(s),  P = Up(AvgPool2x2 A),  Q = A / P,  F <- Up Q * F,  R <- R + F;   N(R)
