@@ -5,12 +5,13 @@ is the larger (in a ranking of pixels, a grouping of channels, a max-pooling lay
 """
 
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..core.layers import find_layers, unwrap
+from ..core.layers import Layer, find_layers, unwrap
+from ..core.maps import Method
 from ..core.probe import check_images, predict
 from ..core.targets import Targets, fixed
 from .metrics.forward import check_maps
@@ -47,8 +48,8 @@ def one_ulp(model: nn.Module, images: Tensor, seed: int = 0) -> tuple[nn.Module,
     return net, torch.where((images >= 0) & (images <= 1), x.clamp(0, 1), x)
 
 
-def rounding_sensitivity(method, model: nn.Module, images: Tensor, targets: Targets = None, layer=None, *, draws: int = 4,
-                         seed: int = 0, **options) -> Rounding:
+def rounding_sensitivity(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
+                         draws: int = 4, seed: int = 0, **options: Any) -> Rounding:
     """How far one unit in the last place of every weight and input moves a method's heat maps: a `Rounding`.
 
         largest = max_d max_ij |L_d - L|_ij,    relative = max_d |L_d - L|_2 / |L|_2,    L_d the map of draw d of `one_ulp`
