@@ -36,6 +36,16 @@ class Tiny(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+def linear_network(G):
+    """A network whose layer "0" puts out the image itself (A = x), with the score's gradient G (K, h, w) there; one class.
+
+    For a case by hand: METHOD(linear_network(G), A[None], 0, "0", raw=True).
+    """
+    head = nn.Linear(G.numel(), 1, bias=False, dtype=G.dtype)
+    head.weight.data.copy_(G.flatten())
+    return nn.Sequential(nn.Identity(), nn.Flatten(), head).eval()
+
+
 def straight(model, images, targets, layer):
     """A and g by the plainest means: a full graph, retain_grad in a hook. targets: one class per image. The oracle's input."""
     kept = []

@@ -20,15 +20,22 @@ from ..extras import extra
 from ..places import figures
 
 HEAT = "inferno"  # perceptually uniform, readable without colour vision
-LABELS = {
-    "grad_cam": "Grad-CAM", "grad_cam_pp": "Grad-CAM++", "layer_cam": "LayerCAM", "hires_cam": "HiResCAM",
-    "score_cam": "Score-CAM", "integrated_grad_cam": "Integrated Grad-CAM", "integrative_cam": "Integrative CAM",
-    "gig_cam": "GIG-CAM", "gig_cam_m": "GIG-CAM+M", "cluster_cam": "Cluster-CAM", "centre": "image centre",
-    "combined_cam": "Combined CAM",
+SHOWN = {  # method -> its name in figures, and the colour that it has in every one of them
+    "grad_cam": ("Grad-CAM", "#0173b2"),
+    "grad_cam_pp": ("Grad-CAM++", "#de8f05"),
+    "layer_cam": ("LayerCAM", "#029e73"),
+    "hires_cam": ("HiResCAM", "#d55e00"),
+    "score_cam": ("Score-CAM", "#fbafe4"),
+    "integrated_grad_cam": ("Integrated Grad-CAM", "#ece133"),
+    "integrative_cam": ("Integrative CAM", "#cc78bc"),
+    "gig_cam": ("GIG-CAM", "#56b4e9"),
+    "gig_cam_m": ("GIG-CAM+M", "#ca9161"),
+    "cluster_cam": ("Cluster-CAM", "#949494"),  # the ten of seaborn's `colorblind` end here
+    "centre": ("image centre", "#333333"),
+    "combined_cam": ("Combined CAM", "#73001a"),
 }
-_PALETTE = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#fbafe4", "#ece133", "#cc78bc", "#56b4e9", "#ca9161", "#949494",
-            "#333333", "#73001a"]  # seaborn's `colorblind`, strong colours first, and two dark ones
-COLOURS = dict(zip(LABELS, map(to_rgb, _PALETTE), strict=True))  # method -> the colour that it has in every figure
+LABELS = {method: label for method, (label, _) in SHOWN.items()}
+COLOURS = {method: to_rgb(colour) for method, (_, colour) in SHOWN.items()}
 
 
 def use_style() -> None:
