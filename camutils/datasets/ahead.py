@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from time import perf_counter
 
 from torch.utils.data import Dataset
@@ -17,8 +18,8 @@ def load_ahead(dataset: Dataset, chunks: Iterable[tuple[int, range]], threads: i
     try:
         while True:
             start = perf_counter()
-            while len(waiting) < 3 and (entry := next(todo, None)):
-                waiting.append((entry[0], [pool.submit(dataset.__getitem__, i) for i in entry[1]]))
+            for number, indices in islice(todo, 3 - len(waiting)):
+                waiting.append((number, [pool.submit(dataset.__getitem__, i) for i in indices]))
             if not waiting:
                 return
             number, futures = waiting.popleft()
