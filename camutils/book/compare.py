@@ -16,7 +16,9 @@ IGNORED = ("NBVAL_IGNORE_OUTPUT", "NBVAL_SKIP")
 def rms(before: bytes, after: bytes) -> float:
     """Root mean square difference of two PNG files, in [0, 1]; infinity if their sizes differ."""
     a, b = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float64) / 255 for data in (before, after))
-    return float(np.sqrt(((a - b) ** 2).mean())) if a.shape == b.shape else float("inf")
+    if a.shape != b.shape:
+        return float("inf")
+    return float(np.sqrt(((a - b) ** 2).mean()))
 
 
 def _outputs(notebook: Path) -> Iterator[tuple[int, str, list[str], list[bytes]]]:
@@ -26,11 +28,15 @@ def _outputs(notebook: Path) -> Iterator[tuple[int, str, list[str], list[bytes]]
             continue
         texts, pictures = [], []
         for out in cell.outputs:
-            texts.append(out.get("text", "") if out.output_type == "stream" else out.get("data", {}).get("text/plain", ""))
-            if "image/png" in out.get("data", {}):
-                pictures.append(base64.b64decode(out.data["image/png"]))
-                texts[-1] = ""  # the text beside a picture is only its size
-        ignored = any(line.strip() in {f"# {mark}" for mark in IGNORED} for line in cell.source.split("\n"))
+            data = out.get("data", {})
+            if out.output_type == "stream":
+                texts.append(out.get("text", ""))
+            elif "image/png" in data:  # the text beside a picture is only its size
+                pictures.append(base64.b64decode(data["image/png"]))
+            else:
+                texts.append(data.get("text/plain", ""))
+        lines = [line.strip() for line in cell.source.split("\n")]
+        ignored = any(f"# {mark}" in lines for mark in IGNORED)
         yield i, cell.source, [] if ignored else ["".join(texts)], pictures
 
 

@@ -108,7 +108,8 @@ def execute(notebook: Path, parameters: dict[str, Any], notebooks: Path, figures
                                        progress_bar={"desc": notebook.stem, "leave": True})
         finally:
             os.environ.pop("CAMUTILS_FIGURES")
-            os.environ.update({} if before is None else {"CAMUTILS_FIGURES": before})
+            if before is not None:
+                os.environ["CAMUTILS_FIGURES"] = before
         finished = clean(result)
         if (notebooks / notebook.name).exists():
             keep_shown(finished, nbformat.read(notebooks / notebook.name, as_version=4))

@@ -48,10 +48,13 @@ def _last_convolution(net: nn.Module, images: Tensor | None) -> str:
     """Trace one image: the last convolution whose output is wider than 1 x 1, and what directly follows it."""
     if images is None:
         raise ValueError("this network's stages are not known by name; give images so that one can be traced, or name a layer")
-    calls = []
+    calls = []  # (module, shape of what it put out), as they ran
+
+    def record(module, args, out):
+        calls.append((module, out.shape if isinstance(out, Tensor) else ()))
+
     leaves = {m: n for n, m in net.named_modules() if n and not any(True for _ in m.children())}
-    hooks = [m.register_forward_hook(lambda m, _, out: calls.append((m, out.shape if isinstance(out, Tensor) else ())))
-             for m in leaves]
+    hooks = [m.register_forward_hook(record) for m in leaves]
     flags = [(m, m.training) for m in net.modules()]
     try:
         for m, _ in flags:
@@ -63,13 +66,18 @@ def _last_convolution(net: nn.Module, images: Tensor | None) -> str:
             hook.remove()
         for m, flag in flags:
             m.training = flag
-    spatial = [len(s) == 4 and s[2] * s[3] > 1 for _, s in calls]
-    last = max((i for i, (m, _) in enumerate(calls) if isinstance(m, nn.Conv2d) and spatial[i]), default=None)
+    last = None
+    for i, (m, shape) in enumerate(calls):
+        if isinstance(m, nn.Conv2d) and len(shape) == 4 and shape[2] * shape[3] > 1:
+            last = i
     if last is None:
         raise ValueError(f"{type(net).__name__} has no Conv2d with a spatial map at {tuple(images.shape[2:])}; name a layer")
-    while last + 1 < len(calls) and isinstance(calls[last + 1][0], ACTIVATIONS + NORMS) and calls[last + 1][1] == calls[last][1]:
-        last += 1
-    return leaves[calls[last][0]]
+    module, shape = calls[last]
+    for following, its_shape in calls[last + 1 :]:
+        if not isinstance(following, ACTIVATIONS + NORMS) or its_shape != shape:
+            break
+        module = following
+    return leaves[module]
 
 
 def find_layers(model: nn.Module, layer: Layer = None, images: Tensor | None = None) -> dict[str, nn.Module]:

@@ -63,7 +63,8 @@ def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iter
                 raise ValueError(f"layer {name!r} puts out a {type(out).__name__}; accepted: a layer that puts out one tensor")
             if gradients:
                 torch.set_grad_enabled(True)
-                out = out if out.requires_grad else out.detach().requires_grad_()
+                if not out.requires_grad:  # nothing below keeps a graph: it starts here
+                    out = out.detach().requires_grad_()
             recorded[name] = out
             return out.clone()  # an in-place operation that follows changes the copy, not the record
 
@@ -132,10 +133,13 @@ def predict(model: nn.Module, images: Tensor) -> Any:
 
 def _check_maps(A: dict[str, Tensor], layers: list[str]) -> None:
     """ValueError for a layer that was not reached, or whose activation is no spatial map."""
-    missing, flat = [n for n in layers if n not in A], [n for n, a in A.items() if a.ndim != 4]
-    if missing or flat:
-        what = f"{missing[0]!r} is not reached" if missing else f"{flat[0]!r} has shape {tuple(A[flat[0]].shape)}"
-        raise ValueError(f"layer {what}; accepted: a layer with a spatial map (B, K, h, w)")
+    accepted = "accepted: a layer with a spatial map (B, K, h, w)"
+    for n in layers:
+        if n not in A:
+            raise ValueError(f"layer {n!r} is not reached; {accepted}")
+    for n, a in A.items():
+        if a.ndim != 4:
+            raise ValueError(f"layer {n!r} has shape {tuple(a.shape)}; {accepted}")
 
 
 def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> Probed:
@@ -155,16 +159,20 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
             output = run(net, images)
             _check_maps(A, layers)
             S = score(output, targets, len(images))
-            g = torch.autograd.grad(S.sum(), [A[n] for n in layers], allow_unused=True) if S.requires_grad else [None]
+            if S.requires_grad:
+                g = torch.autograd.grad(S.sum(), [A[n] for n in layers], allow_unused=True)
+            else:
+                g = [None] * len(layers)
     except RuntimeError as error:
         explained = explain_failure(error, net, images)
         raise explained from (None if explained is error else error)
-    for name, gradient in zip(layers, g, strict=False):
+    for name, gradient in zip(layers, g, strict=True):
         if gradient is None:
             raise ValueError(f"the score does not depend on layer {name!r}; accepted: a layer between image and score")
     exact = {n: torch.promote_types(A[n].dtype, torch.float32) for n in layers}
-    gradients = {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True) if d is not None}
-    return Probed({n: A[n].detach().to(exact[n]) for n in layers}, gradients, S.detach(), output)
+    activations = {n: A[n].detach().to(exact[n]) for n in layers}
+    gradients = {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True)}
+    return Probed(activations, gradients, S.detach(), output)
 
 
 def probe(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> tuple[Tensor, Tensor]:
@@ -190,5 +198,8 @@ def activation(model: nn.Module, images: Tensor, targets: Targets = None,
         output = predict(model, images)
     _check_maps(seen, layers)
     A = seen[layers[0]]
-    A = A.dequantize() if A.is_quantized else A.to(torch.promote_types(A.dtype, torch.float32))
+    if A.is_quantized:
+        A = A.dequantize()
+    else:
+        A = A.to(torch.promote_types(A.dtype, torch.float32))
     return A, fixed(output, targets), score(output, targets, len(images)).detach()

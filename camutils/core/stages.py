@@ -18,9 +18,16 @@ def _chain(net: nn.Module) -> dict[str, nn.Module]:
     """The network's children, taken to run one after another; plain `Sequential`s among them opened once: name -> module."""
     found: dict[str, nn.Module] = {}
     for name, child in net.named_children():
-        inside = {f"{name}.{n}": m for n, m in child.named_children()} if type(child) is nn.Sequential else {}
-        found |= inside or {name: child}
+        if type(child) is nn.Sequential and len(child):
+            found |= {f"{name}.{n}": m for n, m in child.named_children()}
+        else:
+            found[name] = child
     return found
+
+
+def _nested(a: str, b: str) -> bool:
+    """Are two names one module, or is one of the modules inside the other?"""
+    return a == b or a.startswith(b + ".") or b.startswith(a + ".")
 
 
 def _outermost(net: nn.Module, name: str) -> str:
@@ -72,13 +79,17 @@ def _trace(net: nn.Module, image: Tensor) -> list[str]:
     except RuntimeError as error:
         explained = explain_failure(error, net, image)
         raise explained from (None if explained is error else error)
-    order = list(seen)
-    inside = [i for i, n in enumerate(order) if n == last or n.startswith(last + ".") or last.startswith(n + ".")]
-    if not inside:
+    order = list(seen)  # as they ran
+    around_last = [i for i, n in enumerate(order) if _nested(n, last)]
+    if not around_last:
         return [last]
-    shapes = [seen[n].shape[1:] for n in order[: inside[-1] + 1]]
-    ends = [i for i, s in enumerate(shapes) if len(s) == 3 and s[1] * s[2] > 1 and (i + 1 == len(shapes) or s != shapes[i + 1])]
-    names = [_outermost(net, order[i]) for i in ends]
-    if not last.startswith(order[inside[-1]] + "."):
+    end = around_last[-1]  # what runs later is the head's
+    shapes = [tuple(seen[n].shape[1:]) for n in order[: end + 1]]
+    names = []
+    for i, shape in enumerate(shapes):
+        is_map = len(shape) == 3 and shape[1] * shape[2] > 1
+        if is_map and (i == end or shape != shapes[i + 1]):
+            names.append(_outermost(net, order[i]))
+    if not last.startswith(order[end] + "."):
         names[-1] = last
     return names

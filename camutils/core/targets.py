@@ -22,8 +22,10 @@ def class_indices(targets: int | Sequence[int] | Tensor, classes: int, batch: in
     else:
         values = targets
     try:
-        several = hasattr(values, "__iter__") and not isinstance(values, str)
-        values = [index(v) for v in values] if several else [index(values)] * batch
+        if hasattr(values, "__iter__") and not isinstance(values, str):
+            values = [index(v) for v in values]
+        else:
+            values = [index(values)] * batch
     except TypeError:
         raise TypeError(f"targets are {targets!r}; accepted: None, an int, a list or LongTensor of one class per image, "
                         "or a callable output -> (B,)") from None
@@ -52,10 +54,14 @@ def score(output: Any, targets: Targets, batch: int) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 2:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"the network returned {got}, not (B, classes); accepted then: targets=callable, output -> (B,)")
-        chosen = output.argmax(1) if targets is None else class_indices(targets, output.shape[1], batch).to(output.device)
+        if targets is None:
+            chosen = output.argmax(1)
+        else:
+            chosen = class_indices(targets, output.shape[1], batch).to(output.device)
         S = output.gather(1, chosen.detach()[:, None])[:, 0]
     if not S.isfinite().all():
-        raise ValueError(f"the score of image {int((~S.isfinite()).nonzero()[0])} is not finite; try float32")
+        first = int((~S.isfinite()).nonzero()[0])
+        raise ValueError(f"the score of image {first} is not finite; try float32")
     return S
 
 

@@ -32,7 +32,12 @@ def open_dataset(dataset: str | Images, root: str | Path | None = None, split: s
     if (root is None) != (dataset == "scenes") or (split and dataset == "folder"):
         raise ValueError(f"data set {dataset!r} with root {str(root)!r} and split {split!r}; accepted: scenes without a root, "
                          "voc and imagenet with one, folder with one and no split")
-    return DATASETS[dataset](**({} if root is None else {"root": root}), **({"split": split} if split else {}))
+    options = {}
+    if root is not None:
+        options["root"] = root
+    if split:
+        options["split"] = split
+    return DATASETS[dataset](**options)
 
 
 __all__ = ["DATASETS", "VOC_CLASSES", "VOC_TO_IMAGENET", "Geometry", "Images", "Sample", "Skipped", "folder", "group_scores",

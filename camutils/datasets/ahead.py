@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from time import perf_counter
 from typing import TypeVar
 
@@ -22,8 +23,8 @@ def load_ahead(dataset: Dataset[Item], chunks: Iterable[tuple[int, range]],
     try:
         while True:
             start = perf_counter()
-            while len(waiting) < 3 and (entry := next(todo, None)):
-                waiting.append((entry[0], [pool.submit(dataset.__getitem__, i) for i in entry[1]]))
+            for number, indices in islice(todo, 3 - len(waiting)):
+                waiting.append((number, [pool.submit(dataset.__getitem__, i) for i in indices]))
             if not waiting:
                 return
             number, futures = waiting.popleft()

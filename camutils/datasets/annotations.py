@@ -53,7 +53,11 @@ def upright_objects(objects: list[Object[Named]], stated: tuple[int, int] | None
         (H, W), (h, w) = frame, stated
         if abs(H * w / (W * h) - 1) > 0.01:
             raise BadFile(f"annotation is for an image of {w} x {h}, this one is {W} x {H}")
-        objects = [(n, [round(v * s) for v, s in zip(b, (W / w, H / h) * 2, strict=True)], d) for n, b, d in objects]
+        scale = (W / w, H / h, W / w, H / h)  # of x0 y0 x1 y1
+        scaled = []
+        for name, box, difficult in objects:
+            scaled.append((name, [round(v * s) for v, s in zip(box, scale, strict=True)], difficult))
+        objects = scaled
         notes = (f"boxes scaled from {w} x {h} to {W} x {H}",)
     return [(n, turn_box(b, frame, turn), d) for n, b, d in objects], notes
 
@@ -61,7 +65,11 @@ def upright_objects(objects: list[Object[Named]], stated: tuple[int, int] | None
 def turn_box(box: list[int], size: tuple[int, int], orientation: int) -> list[int]:
     """A half-open box of the stored image, size (H, W), in the upright image of that EXIF orientation (1 to 8)."""
     (H, W), (x0, y0, x1, y1) = size, box
-    mirrored, flipped = (W - x1, W - x0), (H - y1, H - y0)
-    x, y = {1: ((x0, x1), (y0, y1)), 2: (mirrored, (y0, y1)), 3: (mirrored, flipped), 4: ((x0, x1), flipped),
-            5: ((y0, y1), (x0, x1)), 6: (flipped, (x0, x1)), 7: (flipped, mirrored), 8: ((y0, y1), mirrored)}[orientation]
-    return [x[0], y[0], x[1], y[1]]
+    columns, rows = (x0, x1), (y0, y1)
+    mirrored, flipped = (W - x1, W - x0), (H - y1, H - y0)  # seen from the right, and from below
+    turned = {  # orientation -> the upright image's columns and rows
+        1: (columns, rows), 2: (mirrored, rows), 3: (mirrored, flipped), 4: (columns, flipped),
+        5: (rows, columns), 6: (flipped, columns), 7: (flipped, mirrored), 8: (rows, mirrored),
+    }
+    (left, right), (top, bottom) = turned[orientation]
+    return [left, top, right, bottom]

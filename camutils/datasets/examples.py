@@ -63,10 +63,13 @@ def examples(data: str = "scenes", picks: Iterable[Any] | None = None) -> Exampl
     Raises ValueError for other data than "scenes" and "photos", and for an unknown pick.
     """
     if data == "scenes":
-        rows = [(s.image, int(c), box) for i in ((0, 2) if picks is None else picks)
-                for s in [scene("test", i)] for c, box in zip(s.classes, s.boxes, strict=True)]
+        rows = []
+        for i in (0, 2) if picks is None else picks:
+            drawn = scene("test", i)
+            for c, box in zip(drawn.classes.tolist(), drawn.boxes, strict=True):
+                rows.append((drawn.image, c, box[None]))
         images, targets, boxes = zip(*rows, strict=True)
-        return Examples(torch.stack(images), list(targets), [f"digit {c}" for c in targets], [b[None] for b in boxes])
+        return Examples(torch.stack(images), list(targets), [f"digit {c}" for c in targets], list(boxes))
     if data == "photos":
         names = list(PHOTO_CLASS if picks is None else picks)
         if unknown := [n for n in names if n not in PHOTO_CLASS]:

@@ -65,7 +65,8 @@ def _read(root: Path, labels: dict[str, int], synsets: dict[str, int], resize: R
         if not own:
             others = ", ".join(map(str, sorted({o[0] for o in objects})))
             raise BadFile(f"labelled {labels[name]}, but its boxes are of class {others}")
-        notes += (f"{len(objects) - len(own)} boxes of other classes left out",) * (len(own) < len(objects))
+        if len(own) < len(objects):
+            notes += (f"{len(objects) - len(own)} boxes of other classes left out",)
         objects = own
     objects, changed = upright_objects(objects, stated, stored, orientation)
     sample = to_sample(name, image, objects, notes + changed, resize, crop)
@@ -97,6 +98,8 @@ def imagenet(root: str | Path, split: str = "val", *, resize: Resize = 256, crop
     synsets = read_synsets(mapping) if mapping else {}
     labels = read_labels(table, synsets) if table else {}
     listed = root / "ImageSets/CLS-LOC/val.txt"
-    names = ([line.split()[0] for line in listed.read_text().splitlines() if line.strip()] if listed.is_file()
-             else sorted(p.stem for p in (root / "Data/CLS-LOC/val").iterdir() if p.suffix.upper() == ".JPEG"))
+    if listed.is_file():
+        names = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+    else:
+        names = sorted(p.stem for p in (root / "Data/CLS-LOC/val").iterdir() if p.suffix.upper() == ".JPEG")
     return Images("imagenet", names, partial(_read, root, labels, synsets, resize, crop))

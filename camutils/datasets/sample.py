@@ -70,8 +70,12 @@ class Images(Dataset[Sample | Skipped]):
 
 def read_all(dataset: Images, indices: Iterable[int] | None = None) -> tuple[list[Sample], list[Skipped]]:
     """Samples and skipped files of a data set (or of the images `indices`), in order."""
-    items = [dataset[i] for i in (range(len(dataset)) if indices is None else indices)]
-    return [i for i in items if isinstance(i, Sample)], [i for i in items if isinstance(i, Skipped)]
+    if indices is None:
+        indices = range(len(dataset))
+    items = [dataset[i] for i in indices]
+    samples = [item for item in items if isinstance(item, Sample)]
+    skipped = [item for item in items if isinstance(item, Skipped)]
+    return samples, skipped
 
 
 def open_upright(path: Path) -> tuple[Image.Image, tuple[int, int], int, tuple[str, ...]]:
@@ -99,8 +103,12 @@ def open_upright(path: Path) -> tuple[Image.Image, tuple[int, int], int, tuple[s
     except Exception as error:  # damaged files raise OSError, SyntaxError, EOFError, struct.error, zlib.error and others
         text = str(error).replace(str(path), path.name).replace(str(path.parent), "")
         raise BadFile(f"not a readable image ({type(error).__name__}: {text})") from error
-    notes = (f"converted from {mode} to RGB",) * (mode != "RGB")
-    return image, size, orientation, notes + (f"turned upright (EXIF orientation {orientation})",) * (orientation > 1)
+    notes = ()
+    if mode != "RGB":
+        notes += (f"converted from {mode} to RGB",)
+    if orientation > 1:
+        notes += (f"turned upright (EXIF orientation {orientation})",)
+    return image, size, orientation, notes
 
 
 def _on_black(image: Image.Image) -> Image.Image:
@@ -122,10 +130,12 @@ def to_sample(name: str, image: Image.Image, objects: Sequence[Object[Label]], n
     outside, clipped = 0, 0
     for label, (x0, y0, x1, y1), hard in objects:
         box = [min(max(x0, 0), W), min(max(y0, 0), H), min(max(x1, 0), W), min(max(y1, 0), H)]
-        empty = box[0] >= box[2] or box[1] >= box[3]
-        outside, clipped = outside + empty, clipped + (not empty and box != [x0, y0, x1, y1])
-        if not empty:
-            kept.setdefault(label, []).append((box, bool(hard)))
+        if box[0] >= box[2] or box[1] >= box[3]:  # nothing of it is inside
+            outside += 1
+            continue
+        if box != [x0, y0, x1, y1]:
+            clipped += 1
+        kept.setdefault(label, []).append((box, bool(difficult)))
     if clipped:
         notes += (f"{clipped} box{'es' * (clipped > 1)} clipped to the image",)
     if outside:

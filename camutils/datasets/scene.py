@@ -8,7 +8,8 @@ stands between the sources and the pixels (`datasets.resize`). Splits share neit
 
 import math
 from functools import cache
-from typing import NamedTuple, TypeVar
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -70,15 +71,21 @@ def _background(split: str, rng: np.random.Generator) -> np.ndarray:
 
 def _apart(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
     """Do two squares (x, y, side) not overlap? Their centres are, along x or y, at least the mean side apart."""
-    return max(abs(2 * (a[d] - b[d]) + a[2] - b[2]) for d in (0, 1)) >= a[2] + b[2]
+    (x_a, y_a, side_a), (x_b, y_b, side_b) = a, b
+    along_x = abs((2 * x_a + side_a) - (2 * x_b + side_b))  # twice the way from centre to centre
+    along_y = abs((2 * y_a + side_a) - (2 * y_b + side_b))
+    return max(along_x, along_y) >= side_a + side_b
 
 
 def _places(count: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
     """`count` squares (x, y, side) inside the scene that do not overlap: drawn anew until they do not."""
     while True:
         sides = rng.integers(SMALLEST, LARGEST + 1, count)
-        squares = [(int(x), int(y), int(s)) for s in sides for x, y in [rng.integers(0, SIZE - s + 1, 2)]]
-        if all(_apart(a, b) for i, a in enumerate(squares) for b in squares[:i]):
+        squares = []
+        for side in sides.tolist():
+            x, y = rng.integers(0, SIZE - side + 1, 2).tolist()
+            squares.append((x, y, side))
+        if all(_apart(a, b) for a, b in combinations(squares, 2)):
             return squares
 
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +73,20 @@ def _pairs(sample: Sample, labels: Sequence[Label] | None, model: nn.Module,
     if labels is None:
         with evaluating(model), torch.no_grad():
             return [(sample, None, int(model(sample.image[None].to(device)).argmax()))], []
-    known: list[Pair] = [(sample, p, labels.index(c)) for p, c in enumerate(sample.classes) if c in labels]
-    return known, [{"image": sample.name, "what": "left out", "note": f"class {c}: this network has no output for it"}
-                   for c in sample.classes if c not in labels]
+    known, notes = [], []
+    for position, c in enumerate(sample.classes):
+        if c in labels:
+            known.append((sample, position, labels.index(c)))
+        else:
+            notes.append({"image": sample.name, "what": "left out", "note": f"class {c}: this network has no output for it"})
+    return known, notes
 
 
 def _chunk(items: list[Sample | Skipped], waited: float, labels: Sequence[Label] | None, model: nn.Module, batch: int,
            first_seed: int, run: partial[list[Row]]) -> dict[str, Any]:
     """One part: rows, notes and seconds of one chunk of images. Each batch of pairs draws from a seed of its own."""
     seconds = {"images": len(items), "loading": waited, "location": 0.0, "forwards": 0.0}
-    notes: list[Row] = []
-    pairs: list[Pair] = []
+    notes, pairs = [], []
     for item in items:
         if not isinstance(item, Sample):
             notes.append({"image": item.name, "what": "skipped", "note": item.reason})
@@ -90,19 +94,30 @@ def _chunk(items: list[Sample | Skipped], waited: float, labels: Sequence[Label]
         found, missing = _pairs(item, labels, model, run.keywords["device"])
         pairs += found
         notes += [{"image": item.name, "what": "changed", "note": note} for note in item.notes] + missing
-    count = -(-len(pairs) // batch)  # batches of nearly equal size
-    cuts = [len(pairs) * i // count for i in range(count + 1)] if count else []
-    rows = [row for low, high in pairwise(cuts) for row in run(model, pairs[low:high], seconds=seconds, seed=first_seed + low)]
+    rows = []
+    for low, high in pairwise(_cuts(len(pairs), batch)):
+        rows += run(model, pairs[low:high], seconds=seconds, seed=first_seed + low)
     return {"rows": rows, "notes": notes, "timing": seconds}
 
 
-def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int,
-                 run: partial[list[Row]],                 rank: int, world: int) -> None:
+def _cuts(length: int, batch: int) -> list[int]:
+    """Where to cut `length` things into as few parts of at most `batch` as will do, all of nearly equal size: 0, ..., length."""
+    if not length:
+        return []
+    count = ceil(length / batch)
+    return [length * i // count for i in range(count + 1)]
+
+
+def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int, run: partial,
+                 rank: int, world: int) -> None:
     """This process's chunks, those aside that are already there."""
     mine = range(rank, len(chunks), world)
     todo = [k for k in mine if not part_path(out, k).exists()]
-    first = next((s for s in map(data.__getitem__, range(chunks[-1].stop)) if isinstance(s, Sample)), None) if todo else None
-    labels, grouped = _labels(data, first, model, run.keywords["device"]) if first else ([], False)
+    labels, grouped = [], False
+    if todo:
+        first = _first_sample(data, chunks[-1].stop)
+        if first is not None:
+            labels, grouped = _labels(data, first, model, run.keywords["device"])
     images = sum(len(chunks[k]) for k in mine)
     with ExitStack() as stack:
         if grouped:
@@ -110,8 +125,18 @@ def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range],
         done = images - sum(len(chunks[k]) for k in todo)
         bar = stack.enter_context(tqdm(total=images, initial=done, desc="benchmark", unit="image", disable=rank > 0))
         for k, items, waited in load_ahead(data, [(k, chunks[k]) for k in todo], min(8, os.cpu_count() or 1)):
-            write_part(out, k, _chunk(items, waited, labels, model, batch, (seed << 32) + (k << 12), run))
+            first_seed = (seed << 32) + (k << 12)  # chunks of one run, and runs of different seeds, share no seed
+            write_part(out, k, _chunk(items, waited, labels, model, batch, first_seed, run))
             bar.update(len(items))
+
+
+def _first_sample(data: Images, count: int) -> Sample | None:
+    """The first of the first `count` images that can be used; None where none can."""
+    for i in range(count):
+        sample = data[i]
+        if isinstance(sample, Sample):
+            return sample
+    return None
 
 
 def _finish(out: Path, chunks: int, columns: list[str], methods: list[str], seed: int) -> None:
@@ -133,7 +158,8 @@ def _finish(out: Path, chunks: int, columns: list[str], methods: list[str], seed
     print(show(lines))
     names = ("images", "loading", "location", "forwards", *methods)
     total = {name: np.nansum([row.get(name, 0.0) for row in timing]) for name in names}
-    spent, beside = sum(total[m] for m in methods), total["loading"] + total["location"]
+    spent = sum(total[m] for m in methods)
+    beside = total["loading"] + total["location"]
     print(f"{len(table)} rows, {total['images']:.0f} images; methods {spent:.1f} s, metrics' forwards {total['forwards']:.1f} s; "
           f"loading and location {beside:.1f} s = {beside / max(spent, 1e-9):.1%} of that of the methods")
 
@@ -152,9 +178,13 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     refuse; FileNotFoundError for missing data or weights.
     """
     names = [m for m in split_list(methods) if m != CENTRE]
-    data, rank, world = open_dataset(dataset, root, split), int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    data = open_dataset(dataset, root, split)
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     able = [m for m in METRICS if data.kind != "folder" or m not in LOCATION]  # a folder has no boxes
-    metrics = [m for m in ("pointing", "energy", "drop", "increase") if m in able] if metrics is None else split_list(metrics)
+    if metrics is None:
+        metrics = [m for m in ("pointing", "energy", "drop", "increase") if m in able]
+    else:
+        metrics = split_list(metrics)
     unknown = [m for m in metrics if m not in able]
     if unknown or batch < 1 or (limit is not None and limit < 1) or not names:
         raise ValueError(f"methods {names}, metrics {metrics}, batch {batch}, limit {limit}; accepted for {data.kind}: "
@@ -168,7 +198,9 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
         if place.type == "cuda" and world > 1:
             place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
         network = load_model(model, place)
-    link, tolerance = link or data.link, (0 if data.kind == "scenes" else 15) if tolerance is None else tolerance
+    link = link or data.link
+    if tolerance is None:
+        tolerance = 0 if data.kind == "scenes" else 15
     config = {"dataset": data.kind, "split": split, "limit": limit, "images": len(used), "methods": names, "metrics": metrics,
               "model": model if isinstance(model, str) else type(model).__name__, "link": link, "tolerance": tolerance,
               "batch": batch, "seed": seed, "options": options or {}, "device": place.type}

@@ -32,6 +32,7 @@ PARTS = ("adcc", "coherency", "complexity")  # of one call of `adcc`
 REMOVED = {"road": "most", "road_least": "least"}
 METRICS = (*LOCATION, *CONFIDENCE, *CURVES, *PARTS, "sensitivity", "infidelity", *REMOVED)
 CENTRE = "centre"  # the baseline that looks at no image
+NO_BOXES = torch.zeros(0, 4)
 COLUMNS = ["image", "class", "method", "share", "classes", "difficult"]  # then "confidence" and the metrics
 
 
@@ -145,20 +146,15 @@ def measure(model: nn.Module, pairs: list[Pair], methods: dict[str, Method], met
     """
     samples = [sample for sample, _, _ in pairs]
     targets = torch.tensor([target for _, _, target in pairs], device=device)
-    none = torch.zeros(0, 4)
     with timed(seconds, "location", device):
         images = torch.stack([s.image for s in samples]).to(device)
-        own = [none if c is None else s.boxes[c] for s, c, _ in pairs]
-        hard = [bool(c is not None and s.difficult[c].all()) for s, c, _ in pairs]
-        boxes = [none if skip else b for b, skip in zip(own, hard, strict=True)]
-        head = [{"image": s.name, "class": str(t if c is None else s.classes[c]), "classes": len(s.classes), "difficult": int(h),
-                 "share": box_share(b, s.geometry.size) if len(b) else float("nan")}
-                for (s, c, t), b, h in zip(pairs, own, hard, strict=True)]
+        head = [_head(*pair) for pair in pairs]
+        boxes = [NO_BOXES if h["difficult"] else _boxes(s, c) for (s, c, _), h in zip(pairs, head, strict=True)]
     with timed(seconds, "forwards", device):
         before = confidence(model, images, targets, link)
-    table: list[Row] = []
+    table = []  # method by method
     for name, method in {**methods, CENTRE: None}.items():
-        values = {"confidence": before.tolist()}
+        values = {"confidence": before.tolist()}  # column -> a number per pair
         if method:
             method = seeded(method, seed, device)
             with timed(seconds, name, device):
@@ -168,8 +164,25 @@ def measure(model: nn.Module, pairs: list[Pair], methods: dict[str, Method], met
                 values |= robustness(method, model, images, maps, targets, metrics, link)
         if any(m in LOCATION for m in metrics):
             with timed(seconds, "location", device):
-                full = ([s.geometry.restore(m) for s, m in zip(samples, maps, strict=True)] if method
-                        else [_centre(s.geometry.size) for s in samples])
+                if method:
+                    full = [s.geometry.restore(m) for s, m in zip(samples, maps, strict=True)]
+                else:
+                    full = [_centre(s.geometry.size) for s in samples]
                 values |= location(full, boxes, metrics, tolerance)
-        table += [{**h, "method": name, **{k: v[i] for k, v in values.items()}} for i, h in enumerate(head)]
-    return [table[m * len(pairs) + i] for i in range(len(pairs)) for m in range(len(methods) + 1)]
+        table.append([{**h, "method": name, **{k: v[i] for k, v in values.items()}} for i, h in enumerate(head)])
+    return [row for rows_of_pair in zip(*table, strict=True) for row in rows_of_pair]
+
+
+def _boxes(sample: Sample, position: int | None) -> Tensor:
+    """The boxes of a sample's class, (n, 4); none where the sample has no classes."""
+    return NO_BOXES if position is None else sample.boxes[position]
+
+
+def _head(sample: Sample, position: int | None, target: int) -> dict:
+    """What a row says before any method is run: the image, the class, and how hard its boxes are to find."""
+    boxes = _boxes(sample, position)
+    named, hard = target, False
+    if position is not None:
+        named, hard = sample.classes[position], bool(sample.difficult[position].all())
+    share = box_share(boxes, sample.geometry.size) if len(boxes) else float("nan")
+    return {"image": sample.name, "class": str(named), "classes": len(sample.classes), "difficult": int(hard), "share": share}

@@ -89,19 +89,26 @@ def _commit() -> str | None:
     """The checkout's commit, with `+changes` where the package differs from it; None where there is no git checkout."""
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+    if not (ROOT / ".git").exists():
+        return None
     try:
-        return (git("rev-parse", "HEAD") + "+changes" * bool(git("status", "--porcelain", "--", "camutils"))
-                if (ROOT / ".git").exists() else None)
+        changed = git("status", "--porcelain", "--", "camutils")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Where two records of `provenance` differ, the commit aside: 'batch is 8 there, 4 here'."""
-    flat = [{**{k: v for k, v in r.items() if k != "commit" and not isinstance(v, dict)}, **r["config"], **r["versions"]}
-            for r in (old, new)]
-    keys = sorted({*flat[0], *flat[1]})
-    return [f"{k} is {flat[0].get(k)!r} there, {flat[1].get(k)!r} here" for k in keys if flat[0].get(k) != flat[1].get(k)]
+    there, here = _flat(old), _flat(new)
+    keys = sorted({*there, *here})
+    return [f"{k} is {there.get(k)!r} there, {here.get(k)!r} here" for k in keys if there.get(k) != here.get(k)]
+
+
+def _flat(record: dict) -> dict:
+    """A record without its commit, its settings and versions on one level with the rest."""
+    single = {k: v for k, v in record.items() if k != "commit" and not isinstance(v, dict)}
+    return single | record["config"] | record["versions"]
 
 
 def check_folder(out: Path, record: dict[str, Any]) -> None:

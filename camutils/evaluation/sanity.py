@@ -41,40 +41,69 @@ SUMMARY = ["method", "control", "mean", "low", "high", "above", "above_low", "ab
 
 def _rows(name: str, control: str, L: Tensor, draws: list[Tensor], pairs: list[Pair], tolerance: float) -> list[Row]:
     """One row per pair of image and class: means over the draws."""
-    values: dict[str, list[list[float]]] = {c: [] for c in COLUMNS[4:]}
+    boxes = [s.boxes[p] for s, p, _ in pairs]
+    values = {c: [] for c in COLUMNS[4:]}  # column -> per draw one number per pair
     for M in draws:
         rho, ssim = likeness(L, M)
         full = [s.geometry.restore(m) for (s, _, _), m in zip(pairs, M, strict=True)]
-        where = location(full, [s.boxes[p] for s, p, _ in pairs], ("pointing", "energy"), tolerance)
-        for column, value in ({"correlation": rho.tolist(), "ssim": ssim.tolist()} | where).items():
+        found = {"correlation": rho.tolist(), "ssim": ssim.tolist()}
+        found |= location(full, boxes, ("pointing", "energy"), tolerance)
+        for column, value in found.items():
             values[column].append(value)
     means = {c: np.mean(v, 0).round(4).tolist() for c, v in values.items()}
-    return [{"image": s.name, "class": str(s.classes[p]), "method": name, "control": control,
-             **{c: v[i] for c, v in means.items()}} for i, (s, p, _) in enumerate(pairs)]
+    rows = []
+    for i, (s, p, _) in enumerate(pairs):
+        row = {"image": s.name, "class": str(s.classes[p]), "method": name, "control": control}
+        rows.append(row | {c: v[i] for c, v in means.items()})
+    return rows
 
 
 def _method_rows(name: str, method: Method, pairs: list[Pair], batch: int, outputs: int, tolerance: float, device: torch.device,
                  run: partial[dict[str, list[Tensor]]]) -> list[Row]:
     """All rows of one method, control by control."""
-    rows: list[Row] = []
-    own: list[Tensor] = []
-    for chunk in tqdm([pairs[i : i + batch] for i in range(0, len(pairs), batch)], desc=name, unit="batch"):
+    rows, own = [], []  # own: the untouched maps, batch by batch
+    chunks = [pairs[i : i + batch] for i in range(0, len(pairs), batch)]
+    for chunk in tqdm(chunks, desc=name, unit="batch"):
         images = torch.stack([s.image for s, _, _ in chunk]).to(device)
-        others = [next(c for c in (np.arange(outputs) + t + 1) % outputs if c not in s.classes) for s, _, t in chunk]
-        targets, absent = (torch.tensor(np.array(t), device=device) for t in ([t for _, _, t in chunk], others))
+        targets = torch.tensor([t for _, _, t in chunk], device=device)
+        absent = torch.tensor([_absent_class(s, t, outputs) for s, _, t in chunk], device=device)
         found = run(method, images=images, targets=targets, absent=absent)
         own.append(found["itself"][0])
-        rows += [row for control, draws in found.items() for row in _rows(name, control, own[-1], draws, chunk, tolerance)]
-    L, names = torch.cat(own), [s.name for s, _, _ in pairs]
-    apart = [[k for k, other in enumerate(names) if other != name] for name in names]  # rows of other pictures
-    floor = [L[[k[(i + j * len(k) // OTHERS) % len(k)] for i, k in enumerate(apart)]] for j in range(OTHERS)]
-    mean, centre = torch.stack([L[k].mean(0) for k in apart]), centre_map(L.shape[1:]).to(L).expand_as(L)
-    for control, draws in ((FLOOR, floor), ("mean", [mean]), ("centre", [centre])):
+        for control, draws in found.items():
+            rows += _rows(name, control, own[-1], draws, chunk, tolerance)
+    L = torch.cat(own)                                    # (N, H, W), a map per pair
+    apart = _of_other_pictures(pairs)
+    mean = torch.stack([L[others].mean(0) for others in apart])
+    centre = centre_map(L.shape[1:]).to(L).expand_as(L)
+    for control, draws in ((FLOOR, _floor_maps(L, apart)), ("mean", [mean]), ("centre", [centre])):
         rows += _rows(name, control, L, draws, pairs, tolerance)
     return rows
 
 
-def summarise(rows: list[Row], seed: int = 0) -> list[Row]:
+def _absent_class(sample: Sample, target: int, outputs: int) -> int:
+    """The first class after the target, round the network's outputs, that is not in the picture."""
+    return next(c for c in ((target + step) % outputs for step in range(1, outputs + 1)) if c not in sample.classes)
+
+
+def _of_other_pictures(pairs: list[tuple]) -> list[list[int]]:
+    """For every pair the places of all pairs that are of another picture."""
+    names = [s.name for s, _, _ in pairs]
+    return [[k for k, other in enumerate(names) if other != own] for own in names]
+
+
+def _floor_maps(L: Tensor, apart: list[list[int]]) -> list[Tensor]:
+    """OTHERS times maps of other pictures in place of L (N, H, W): evenly spread over them, each pair beginning one further."""
+    draws = []
+    for j in range(OTHERS):
+        picked = []
+        for i, others in enumerate(apart):
+            step = j * len(others) // OTHERS
+            picked.append(others[(i + step) % len(others)])
+        draws.append(L[picked])
+    return draws
+
+
+def summarise(rows: list[dict], seed: int = 0) -> list[dict]:
     """Per method and control: mean correlation, 95 % interval by image, and how far it stands above `other` (paired).
 
     NaN for a method whose untouched maps are all constant.
@@ -84,15 +113,19 @@ def summarise(rows: list[Row], seed: int = 0) -> list[Row]:
     for row in rows:
         table.setdefault((row["method"], row["control"]), []).append(row)
     for (method, control), own in table.items():
-        images, rho = [r["image"] for r in own], [r["correlation"] for r in own]
-        m, d = Interval(np.nan, np.nan, np.nan, 0), Comparison(np.nan, np.nan, np.nan, np.nan)
+        images = [r["image"] for r in own]
+        rho = [r["correlation"] for r in own]
         floor = [r["correlation"] for r in table[method, FLOOR]]
-        if not np.isnan(rho).all():
+        if np.isnan(rho).all():
+            m, d = Interval(np.nan, np.nan, np.nan, 0), Comparison(np.nan, np.nan, np.nan, np.nan)
+        else:
             m, d = bootstrap_mean(rho, images, seed=seed), paired_bootstrap(rho, floor, images, seed=seed)
-        known = {c: [r[c] for r in own if r[c] == r[c]] for c in ("ssim", "pointing", "energy")}
-        rest = {c: float(np.mean(values)) if values else np.nan for c, values in known.items()}
-        lines.append({"method": method, "control": control, "mean": m.mean, "low": m.low, "high": m.high,
-                      "above": d.difference, "above_low": d.low, "above_high": d.high, **rest})
+        line = {"method": method, "control": control, "mean": m.mean, "low": m.low, "high": m.high,
+                "above": d.difference, "above_low": d.low, "above_high": d.high}
+        for column in ("ssim", "pointing", "energy"):
+            known = [r[column] for r in own if not np.isnan(r[column])]
+            line[column] = float(np.mean(known)) if known else np.nan
+        lines.append(line)
     return lines
 
 
@@ -113,8 +146,11 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     if data.kind not in ("scenes", "imagenet") or min(batch, draws, len(names)) < 1 or (limit is not None and limit < 2):
         raise ValueError(f"data set {data.kind}, methods {names}, batch {batch}, draws {draws}, limit {limit}; accepted: scenes "
                          "or imagenet, at least one method, batch and draws 1 or more, limit 2 or more")
-    device, used = next(model.parameters()).device if isinstance(model, nn.Module) else device, data.names[:limit]
-    network = model if isinstance(model, nn.Module) else load_model(model, device)
+    used = data.names[:limit]
+    if isinstance(model, nn.Module):
+        network, device = model, next(model.parameters()).device
+    else:
+        network = load_model(model, device)
     if shuffled is None and f"{model}{SHUFFLED}" in SCENE_NETWORKS:
         shuffled = load_model(f"{model}{SHUFFLED}", device)
     modules = modules or cascade_modules(network)

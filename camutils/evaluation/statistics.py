@@ -47,11 +47,15 @@ def _column(values: Column, name: str, length: int | None = None, dtype: type | 
 
 def _table(values: np.ndarray, groups: np.ndarray, classes: np.ndarray | None) -> Table:
     """Sum and number of the values of every image (rows) and class (columns): two arrays (G, C)."""
-    images, i = np.unique(groups, return_inverse=True)
-    kinds, c = (np.zeros(1), np.zeros(len(i), int)) if classes is None else np.unique(classes, return_inverse=True)
-    cell, shape = i * len(kinds) + c, (len(images), len(kinds))
-    total, number = np.bincount(cell, values, shape[0] * shape[1]), np.bincount(cell, minlength=shape[0] * shape[1])
-    return total.reshape(shape), number.astype(float).reshape(shape)
+    images, i = np.unique(groups, return_inverse=True)  # i: the row of each value
+    G, C, c = len(images), 1, 0                         # c: its column
+    if classes is not None:
+        kinds, c = np.unique(classes, return_inverse=True)
+        C = len(kinds)
+    cell = i * C + c                                    # rows and columns as one number
+    total = np.bincount(cell, values, G * C)
+    number = np.bincount(cell, minlength=G * C).astype(float)
+    return total.reshape(G, C), number.reshape(G, C)
 
 
 def _mean_of_classes(total: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -63,10 +67,11 @@ def _mean_of_classes(total: np.ndarray, number: np.ndarray) -> np.ndarray:
 def _resampled(tables: list[Table], resamples: int, seed: int) -> list[np.ndarray]:
     """T of every table in every resample, the same resamples for all tables: arrays (resamples,)."""
     rng, G = np.random.default_rng(seed), len(tables[0][0])
-    drawn: list[list[np.ndarray]] = [[] for _ in tables]
-    for start in range(0, resamples, rows := max(1, CELLS // G)):
-        n = min(rows, resamples - start)
-        picks = rng.integers(0, G, (n, G)) + G * np.arange(n)[:, None]
+    most = max(1, CELLS // G)  # resamples at once
+    drawn = [[] for _ in tables]
+    for start in range(0, resamples, most):
+        n = min(most, resamples - start)
+        picks = rng.integers(0, G, (n, G)) + G * np.arange(n)[:, None]  # resample k counts in cells k G to (k + 1) G
         times = np.bincount(picks.ravel(), minlength=n * G).reshape(n, G).astype(float)  # how often each image was drawn
         for results, (total, number) in zip(drawn, tables, strict=True):
             results.append(_mean_of_classes(times @ total, times @ number))

@@ -50,8 +50,10 @@ def rank_clusters(s: Tensor, shown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     s (B,N) -> p (B,N), 0 where not shown; base and scissors (B,), -1 where an image shows nothing.
     """
-    p = s.masked_fill(~shown, -torch.inf).softmax(1).masked_fill(~shown, 0)
-    base, scissors = s.masked_fill(~shown, -torch.inf).argmax(1), s.masked_fill(~shown, torch.inf).argmin(1)
+    lowest = s.masked_fill(~shown, -torch.inf)
+    p = lowest.softmax(1).masked_fill(~shown, 0)
+    base = lowest.argmax(1)
+    scissors = s.masked_fill(~shown, torch.inf).argmin(1)
     none = ~shown.any(1)
     return p, base.masked_fill(none, -1), scissors.masked_fill(none, -1)
 
@@ -68,8 +70,10 @@ def merge_maps(C: Tensor, p: Tensor, base: Tensor, scissors: Tensor, size: Seque
     m_base, m_scissors = (normalise(upsample(C[b, i], size)) for i in (base, scissors))
     if merge == "soft_cut":
         return relu(normalise(upsample(soft, size)) - m_scissors)
+    if merge == "cut":
+        return relu(m_base - m_scissors)
     weight = p[b, base].to(C.dtype)[:, None, None]
-    return relu(m_base - m_scissors) if merge == "cut" else relu(weight * m_base - (1 - weight) * m_scissors)
+    return relu(weight * m_base - (1 - weight) * m_scissors)
 
 
 def at_once(images: Tensor) -> int:
@@ -143,4 +147,7 @@ def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer
     p, base, scissors = rank_clusters(s[:, : C.shape[1]], shown)
     L = merge_maps(C, p, base, scissors, images.shape[-2:], merge)                               # 5. base less scissors
     heat = finish(L, images, raw)
-    return Parts(heat, labels, C, (s[:, :-1] - s[:, -1:]) * shown, p, base, scissors) if return_parts else heat
+    if return_parts:
+        s = (s[:, :-1] - s[:, -1:]) * shown  # less S(x'), the last one asked
+        return Parts(heat, labels, C, s, p, base, scissors)
+    return heat

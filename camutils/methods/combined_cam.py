@@ -56,13 +56,16 @@ def gradient_scissors(A: Tensor, g: Tensor, labels: Tensor) -> Tensor:
 
         C_n = mean of A_k over cluster n,    e_n = mean of sum_ij g_kij A_kij over cluster n,    scissors = arg min e
     """
-    return scissors_by(cluster_maps((g * A).sum((2, 3))[..., None, None], labels)[..., 0, 0], cluster_maps(A, labels))
+    owed = (g * A).sum((2, 3))                                             # (B,K) what the score owes to each channel
+    e = cluster_maps(owed[..., None, None], labels)[..., 0, 0]             # (B,N) as a map of one cell: its cluster's mean
+    return scissors_by(e, cluster_maps(A, labels))
 
 
 def masked_scissors(model: nn.Module, images: Tensor, targets: Targets, A: Tensor, labels: Tensor) -> Tensor:
     """The map of the cluster whose mask on a blurred image has the lowest score, (B,h,w): a forward pass per cluster."""
     C = cluster_maps(A, labels)
-    return scissors_by(masked_scores(model, images, targets, C, baseline=blurred(images), chunk=at_once(images)), C)
+    s = masked_scores(model, images, targets, C, baseline=blurred(images), chunk=at_once(images))
+    return scissors_by(s, C)
 
 
 def _along(model: nn.Module, images: Tensor, targets: Targets, names: list[str], rule: str, path: str, steps: int,
@@ -71,17 +74,19 @@ def _along(model: nn.Module, images: Tensor, targets: Targets, names: list[str],
     maps = dict.fromkeys(names, images.new_zeros(()))
 
     def look(x: Tensor, seen: Probed | None = None) -> Tensor:
-        seen = _look(model, x, targets, names) if seen is None else seen
+        if seen is None:
+            seen = _look(model, x, targets, names)
         for n, A in seen.A.items():
             g = share(seen.g[n], labels[n]) if labels else seen.g[n]
             maps[n] = maps[n] + relu(weigh(A, g, rule, partial(alpha, A, g, seen.S, "exp")))
-        return einsum("bk,bkhw->bhw", seen.g[n].mean((2, 3)), A)  # the deepest layer's signed map steers a guided path
+        deepest = list(seen.A)[-1]
+        return weigh(seen.A[deepest], seen.g[deepest], "gradient", None)  # its signed map steers a guided path
 
     if path == "point":
         look(images, seen)
         return maps
     for _ in guided_path(look, images, steps=steps, max_dist=0.02 if path == "guided" else 0):
-        pass
+        pass  # each step calls `look`, which adds to `maps`
     return {n: M / steps for n, M in maps.items()}
 
 
@@ -124,18 +129,23 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
     Raises ValueError, TypeError as `probe_layers`, and for values of options that are not accepted. Derived in
     notebooks/43_combining.
     """
-    images, scales, ratio = check_images(images), check_scales(scales, "grid", ratio), ratio or "bounded"
+    images = check_images(images)
+    scales, ratio = check_scales(scales, "grid", ratio), ratio or "bounded"
     _check({"channel_weight": channel_weight, "path": path, "layer_weight": layer_weight, "clustering": clustering}, steps,
            n_clusters, seed)
-    every = layer is None and layer_weight != "last"
-    names = list(find_layers(model, stages(model, images) if every else layer, images))
-    by_score, size = channel_weight == "score", images.shape[-2:]
-    at_hand = path == "point" and scales[0] == 1 and not by_score
-    seen = _look(model, images, targets, names) if at_hand or len(names) > 1 or clustering != "none" else None
+    if layer is None and layer_weight != "last":
+        layer = stages(model, images)
+    names, size = list(find_layers(model, layer, images)), images.shape[-2:]
+    by_score = channel_weight == "score"
+    at_hand = path == "point" and scales[0] == 1 and not by_score  # then the first maps come from the images themselves
+    seen = None                                                    # what one pass of the images themselves tells
+    if at_hand or len(names) > 1 or clustering != "none":
+        seen = _look(model, images, targets, names)
     if targets is None:  # the class of the images themselves, at every scale and along every path
-        targets = fixed(predict(model, images) if seen is None else seen.output, None)
+        output = predict(model, images) if seen is None else seen.output
+        targets = fixed(output, None)
     shared = None
-    if seen is not None and clustering == "shared":
+    if clustering == "shared":
         shared = {n: group_channels(seen.A[n], n_clusters, seed=seed) for n in names}
 
     maps: dict[str, list[tuple[float, Tensor]]] = {n: [] for n in names}  # layer -> (scale, raw map), ...
@@ -146,21 +156,33 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
             x = x.contiguous(memory_format=torch.channels_last)  # as `_look` does, so that scissors meet equal activations
             found = {n: cluster_cam(model, x, targets, n, raw=True, **soft) for n in names}
         else:
-            found = _along(model, x, targets, names, channel_weight, path, steps, shared, seen if s == 1 and at_hand else None)
+            known = seen if s == 1 and at_hand else None
+            found = _along(model, x, targets, names, channel_weight, path, steps, shared, known)
         for n in names:
             maps[n].append((s, found[n]))
-    R = {n: m[0][1] if len(m) == 1 else list(refine(m, size, "grid", ratio))[-1].R for n, m in maps.items()}    # scales
-    L = _fuse(R, seen, layer_weight, size)                                                                      # layers
-    if seen is not None and clustering in ("cut", "gradient_cut"):                                              # scissors
+    R = {n: _over_scales(m, size, ratio) for n, m in maps.items()}                    # scales
+    L = _fuse(R, seen, layer_weight, size)                                            # layers
+    if clustering in ("cut", "gradient_cut"):                                         # scissors
         A, g = seen.A[names[-1]], seen.g[names[-1]]
-        labels, masked = group_channels(A, n_clusters, seed=seed), clustering == "cut"
-        C = masked_scissors(model, images, targets, A, labels) if masked else gradient_scissors(A, g, labels)
+        labels = group_channels(A, n_clusters, seed=seed)
+        if clustering == "cut":
+            C = masked_scissors(model, images, targets, A, labels)
+        else:
+            C = gradient_scissors(A, g, labels)
         L = relu(normalise(upsample(L, size)) - normalise(upsample(C, size)))
         L = L * (L.amax((1, 2), keepdim=True) > 16 * torch.finfo(L.dtype).eps)  # equal maps leave nothing, not rounding
     return finish(L, images, raw)
 
 
-def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: Sequence[int]) -> Tensor:
+def _over_scales(maps: list[tuple[float, Tensor]], size: tuple[int, int], ratio: str) -> Tensor:
+    """One layer's maps of all scales in one: R of the last level of `refine`, (B,H,W); a single one as it is."""
+    if len(maps) == 1:
+        return maps[0][1]
+    *_, last = refine(maps, size, "grid", ratio)
+    return last.R
+
+
+def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: tuple[int, int]) -> Tensor:
     """The layers' maps in one: sum_l lambda_l N(Up R_l), (B,H,W); a single one as it is."""
     if seen is None or len(R) == 1:
         return next(iter(R.values()))

@@ -66,12 +66,23 @@ def _differentiate(model: nn.Module, images: Tensor, targets: Targets, layer: La
                    mass: float) -> tuple[Probed, dict[str, Tensor], Callable[[str], Tensor]]:
     """Probed; layer name -> dY/dA up to one positive factor per image; and a function of the name that gives alpha."""
     if isinstance(link, str) and link in ALL_LOGITS:
-        seen, Y, _ = rival_derivatives(model, images, targets, layer, link, mass=mass)
-        return seen, {n: y[0] for n, y in Y.items()}, lambda n: alpha_from(seen.A[n], *Y[n][1:])
-    link_derivatives(torch.zeros(0), link) if isinstance(link, str) else None  # an unknown name is told before the network runs
-    seen = probe_layers(model, images, targets, layer)
+        seen, Y, _ = rival_derivatives(model, images, targets, names, link, mass=mass)
+        first = {n: dY for n, (dY, _, _) in Y.items()}
+
+        def alpha_of(n):
+            _, second, third = Y[n]
+            return alpha_from(seen.A[n], second, third)
+
+        return seen, first, alpha_of
+
+    if isinstance(link, str):
+        link_derivatives(torch.zeros(0), link)  # an unknown name is told before the network runs
+    seen = probe_layers(model, images, targets, names)
     sign = link_derivatives(seen.S, link)[0][:, None, None, None]
-    first = {n: g if link in ("exp", "linear") else sign.to(g.dtype) * g for n, g in seen.g.items()}
+    if link in ("exp", "linear"):  # they only rise
+        first = dict(seen.g)
+    else:
+        first = {n: sign.to(g.dtype) * g for n, g in seen.g.items()}
     return seen, first, lambda n: alpha(seen.A[n], seen.g[n], seen.S, link)
 
 
@@ -79,21 +90,33 @@ def weigh(A: Tensor, dY: Tensor, rule: str, alpha_of: Callable[[], Tensor]) -> T
     """sum_k w_k A_k before bias and ReLU, (B,h,w): w per channel (alpha, gradient), or dY/dA at every position (pixel)."""
     if rule.startswith("pixel"):
         share = dY * A
-        return (share.mul_(dY > 0) if rule == "pixel_positive" else share).sum(1)
-    w = alpha_of().mul_(dY).mul_(dY > 0).sum((2, 3)) if rule == "alpha" else dY.mean((2, 3))
+        if rule == "pixel_positive":
+            share.mul_(dY > 0)
+        return share.sum(1)
+    if rule == "alpha":
+        w = alpha_of().mul_(dY).mul_(dY > 0).sum((2, 3))  # sum_ij alpha ReLU(dY), without another copy
+    else:
+        w = dY.mean((2, 3))
     return einsum("bk,bkhw->bhw", w, A)
 
 
 def _bias(model: nn.Module, images: Tensor, targets: Targets, seen: Probed, beta: dict[str, Tensor],
           kind: str) -> Callable[[str], Tensor | int]:
     """Function: layer name -> b_l, a number per image (B,1,1) or a map (B,h,w)."""
+    if kind == "none":
+        return lambda n: 0
     if kind == "fullgrad":
         own = own_biases(model, images, list(seen.A))
         live = {n: (A != 0) & (A != 6) for n, A in seen.A.items()}  # ReLU and ReLU6 let no gradient through elsewhere
         return lambda n: einsum("k,bkhw->bhw", own[n].to(seen.g[n].dtype), seen.g[n] * live[n])
     if kind == "classifier":
         beta = dict.fromkeys(seen.A, classifier_bias(model, seen.output, targets, len(seen.S)))
-    return lambda n: 0 if kind == "none" else (beta[n] / seen.A[n][0, 0].numel()).to(seen.g[n].dtype)[:, None, None]
+
+    def spread(n):
+        cells = seen.A[n][0, 0].numel()  # h w
+        return (beta[n] / cells).to(seen.g[n].dtype)[:, None, None]
+
+    return spread
 
 
 @overload
@@ -157,7 +180,10 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
     if len(names) == 1:
         heat = finish(maps[names[0]], images, raw)
     else:
-        shares = zip(weights.unbind(1), maps.values(), strict=True)
-        fused = sum((w[:, None, None] * upsample(normalise(M), images.shape[-2:]) for w, M in shares), weights.new_zeros(()))
+        fused = 0
+        for w, M in zip(weights.unbind(1), maps.values(), strict=True):
+            fused = fused + w[:, None, None] * upsample(normalise(M), images.shape[-2:])
         heat = fused if raw else normalise(fused).float()
-    return Parts(heat, names, maps, weights, beta, kept, seen.S) if return_parts else heat
+    if return_parts:
+        return Parts(heat, names, maps, weights, beta, kept, seen.S)
+    return heat

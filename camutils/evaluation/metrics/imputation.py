@@ -23,8 +23,9 @@ def impute(images: Tensor, kept: Tensor, *, tolerance: float = 1e-6, most: int =
     waits, so an image's result does not depend on the others. Raises ValueError where an image keeps no pixel, RuntimeError where
     `most` steps do not suffice. Source: arXiv 2202.00449.
     """
-    if not kept.flatten(1).any(1).all():
-        raise ValueError(f"image {int((~kept.flatten(1).any(1)).nonzero()[0])} keeps no pixel; accepted: at least one")
+    some = kept.flatten(1).any(1)
+    if not some.all():
+        raise ValueError(f"image {int((~some).nonzero()[0])} keeps no pixel; accepted: at least one")
     B, C, H, W = images.shape
     given, images = images.dtype, images.to(torch.promote_types(images.dtype, torch.float32))
     with torch.autocast(images.device.type, enabled=False):
@@ -48,8 +49,10 @@ def _solve(images: Tensor, kept: Tensor, tolerance: float, most: int) -> Tensor:
         if not going.any():
             return known + x
         Ap = hole * (d * p - _neighbours(p))
-        step = torch.where(going, rr / torch.where(going, dot(p, Ap), 1), 0)
-        x, r = x + step * p, r - step * Ap
-        before, rr = rr, torch.where(going, dot(r, r), rr)
-        p = torch.where(going, r + rr / torch.where(going, before, 1) * p, p)
+        alpha = torch.where(going, rr / torch.where(going, dot(p, Ap), 1), 0)
+        x, r = x + alpha * p, r - alpha * Ap
+        before = rr
+        rr = torch.where(going, dot(r, r), before)
+        beta = rr / torch.where(going, before, 1)
+        p = torch.where(going, r + beta * p, p)
     raise RuntimeError(f"linear imputation did not converge to {tolerance} within {most} steps on {H} x {W} pixels")

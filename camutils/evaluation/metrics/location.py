@@ -26,7 +26,8 @@ def _check_boxes(given: Boxes) -> Tensor:
     if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.is_complex() or boxes.dtype == torch.bool:
         raise ValueError(f"boxes are {boxes.dtype} of shape {tuple(boxes.shape)}; accepted: numbers (n, 4), x0 y0 x1 y1")
     if not (boxes.isfinite().all() and (boxes[:, 2:] > boxes[:, :2]).all()):
-        wrong = next(b for b in boxes.tolist() if not (b[2] > b[0] and b[3] > b[1] and abs(sum(b)) < float("inf")))
+        good = boxes.isfinite().all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+        wrong = boxes[~good][0].tolist()
         raise ValueError(f"box {wrong} given; accepted: x0 y0 x1 y1 with x0 < x1 and y0 < y1, in pixels")
     return boxes.double()
 
@@ -34,7 +35,10 @@ def _check_boxes(given: Boxes) -> Tensor:
 def _pixels(boxes: Sequence[Boxes], size: Sequence[int], device: torch.device | str) -> tuple[Tensor, Tensor]:
     """First and last + 1 pixel of the boxes of B images, inside the image: (B, n, 4) int64; which exist: (B, n) bool."""
     edge = torch.tensor([size[1], size[0]] * 2)
-    whole = [torch.minimum((b - 0.5).ceil().long().clamp(min=0), edge) for b in map(_check_boxes, boxes)]
+    whole = []
+    for b in boxes:
+        first = (_check_boxes(b) - 0.5).ceil().long()  # the first pixel whose centre is at or behind this edge
+        whole.append(torch.minimum(first.clamp(min=0), edge))
     spans = pad_sequence(whole, batch_first=True).to(device)  # padding is [0, 0, 0, 0]: no pixel
     return spans, (spans[..., 2:] > spans[..., :2]).all(-1)
 
@@ -50,7 +54,10 @@ def _masks(boxes: Sequence[Boxes], size: Sequence[int], device: torch.device | s
 
 def _check_pairs(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> list[tuple[Tensor, list[Boxes]]]:
     """Maps and their boxes in batches of one size: one batch for a tensor, batches of one for a list."""
-    stacks = [maps] if isinstance(maps, Tensor) else [m[None] if isinstance(m, Tensor) else m for m in maps]
+    if isinstance(maps, Tensor):
+        stacks = [maps]
+    else:
+        stacks = [m[None] if isinstance(m, Tensor) else m for m in maps]
     for stack in stacks:
         if not isinstance(stack, Tensor) or not stack.is_floating_point():
             got = stack.dtype if isinstance(stack, Tensor) else type(stack).__name__
@@ -95,10 +102,11 @@ def _first_peak(maps: Tensor) -> Tensor:
 
 def _pointing(maps: Tensor, boxes: list[Boxes], tolerance: float) -> Tensor:
     spans, there = _pixels(boxes, maps.shape[1:], maps.device)
-    peak = _first_peak(maps)
-    point = torch.stack([peak % maps.shape[2], peak // maps.shape[2]], 1)[:, None]  # x, y
-    apart = (spans[..., :2] - point).clamp(min=0) + (point - (spans[..., 2:] - 1)).clamp(min=0)
-    squared = apart.square().sum(-1)  # to the nearest pixel of each box
+    peak, W = _first_peak(maps), maps.shape[2]
+    point = torch.stack([peak % W, peak // W], 1)[:, None]    # (B,1,2) x, y
+    first, last = spans[..., :2], spans[..., 2:] - 1          # (B,n,2) a box's first and last pixel
+    apart = (first - point).clamp(min=0) + (point - last).clamp(min=0)
+    squared = apart.square().sum(-1)                          # (B,n) to the nearest pixel of each box
     near = (squared < tolerance**2) | (squared == 0)
     hit = (near & there).any(1) & (normalise(maps).amax((1, 2)) > 0)
     return torch.where(there.any(1), hit.float(), torch.nan)
@@ -127,9 +135,9 @@ def energy_game(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> Tens
 def _regions(objects: list[Boxes], size: Sequence[int], device: torch.device) -> Tensor:
     """Boxes (n, 4) or masks (H, W) of B images as masks (B, H, W)."""
     masks = {b: o for b, o in enumerate(objects) if isinstance(o, Tensor) and o.dtype == torch.bool}
-    wrong = next((mask for mask in masks.values() if mask.shape != size), None)
-    if wrong is not None:
-        raise ValueError(f"a mask has shape {tuple(wrong.shape)}; accepted: its map's, {tuple(size)}")
+    for mask in masks.values():
+        if mask.shape != size:
+            raise ValueError(f"a mask has shape {tuple(mask.shape)}; accepted: its map's, {tuple(size)}")
     regions = _masks([() if b in masks else o for b, o in enumerate(objects)], size, device)
     for b, mask in masks.items():
         regions[b] = mask.to(device)

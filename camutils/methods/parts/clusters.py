@@ -42,19 +42,31 @@ def _estimate(rows: Tensor, n: int, clustering: str | Estimator, seed: int) -> T
     estimator = clone(clustering, safe=False)
     settings = estimator.get_params() if hasattr(estimator, "get_params") else {}
     unseeded = {k: seed for k, v in settings.items() if k.split("__")[-1] == "random_state" and v is None}
-    labels = torch.as_tensor((estimator.set_params(**unseeded) if unseeded else estimator).fit_predict(rows.cpu().numpy()))
+    if unseeded:
+        estimator = estimator.set_params(**unseeded)
+    labels = torch.as_tensor(estimator.fit_predict(rows.cpu().numpy()))
     if labels.shape != rows.shape[:1] or labels.is_floating_point():
         raise ValueError(f"fit_predict gave {labels.dtype} of shape {tuple(labels.shape)}; accepted: {len(rows)} whole numbers")
-    return torch.where(labels < 0, -1, labels.unique(return_inverse=True)[1]).to(rows.device)
+    numbered = labels.unique(return_inverse=True)[1]
+    return torch.where(labels < 0, -1, numbered).to(rows.device)
 
 
 def _renumber(labels: Tensor) -> Tensor:
     """Clusters numbered by their first member; -1 stays."""
-    n, place = int(labels.max()) + 1, torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
-    first = torch.full((len(labels), n + 1), labels.shape[1], device=labels.device)
-    first = first.scatter_reduce(1, torch.where(labels < 0, n, labels), place, "amin")
-    number = first[:, :n].argsort(stable=True, dim=1).argsort(1)
-    return torch.where(labels < 0, -1, number.gather(1, labels.clamp(min=0))) if n else labels
+    (B, K), n = labels.shape, int(labels.max()) + 1
+    if n == 0:
+        return labels
+    place = torch.arange(K, device=labels.device).expand_as(labels)
+    column = torch.where(labels < 0, n, labels)                   # column n is for what is in no cluster
+    first = torch.full((B, n + 1), K, device=labels.device)
+    first = first.scatter_reduce(1, column, place, "amin")[:, :n]  # (B,n) place of each cluster's first member, K without one
+    number = _rank_of(first)                                      # (B,n) old number -> new number
+    return torch.where(labels < 0, -1, number.gather(1, labels.clamp(min=0)))
+
+
+def _rank_of(keys: Tensor) -> Tensor:
+    """The rank of each number in its row, 0 for the least, (B,K): `argsort` tells who is first, twice who stands where."""
+    return keys.argsort(stable=True, dim=1).argsort(1)
 
 
 def check_grouping(n_clusters: int | str, clustering: str | Estimator, seed: int) -> None:
@@ -90,26 +102,47 @@ def group_channels(A: Tensor, n_clusters: int | str = 10, clustering: str | Esti
     Raises ValueError, TypeError for options that are not accepted, ValueError for activations that are not finite.
     """
     check_grouping(n_clusters, clustering, seed)
-    rows = normalised_rows(A)
-    order = content_order(rows)
-    rows, own_place = rows.gather(1, order[..., None].expand_as(rows)), order.argsort(1)
-    live, place = rows.any(2), torch.arange(rows.shape[1], device=rows.device).expand_as(order)
-    size, named = live.sum(1, keepdim=True), isinstance(clustering, str)
-    n = 3 if isinstance(n_clusters, str) else index(n_clusters)
-    if named and bool((size <= n).all()):
+    rows = normalised_rows(A)                                 # (B,K,Z) in the network's order
+    order = content_order(rows)                               # (B,K) which channel is first, second, ... by content
+    own_place = order.argsort(1)                              # (B,K) the way back: where each channel stands in that order
+    rows = rows.gather(1, order[..., None].expand_as(rows))   # from here on in the order by content
+    live = rows.any(2)                                        # (B,K) False only at the end: dead channels are last
+    size = live.sum(1, keepdim=True)                          # (B,1) number of live channels
+    n, seed = 3 if n_clusters == "elbow" else index(n_clusters), index(seed)
+    named = isinstance(clustering, str)
+    alone = (size <= n) & named                               # (B,1) images where every channel is a cluster of its own
+    place = torch.arange(rows.shape[1], device=rows.device).expand_as(order)
+    if alone.all():
         labels = place
+    elif clustering == "kmeans" and n_clusters == "elbow":
+        labels = elbow(rows, seed)
     elif clustering == "kmeans":
-        labels = elbow(rows, index(seed)) if n_clusters == "elbow" else kmeans(rows, n, seed=index(seed)).labels
+        labels = kmeans(rows, n, seed=seed).labels
     elif clustering == "random":
-        shuffled = torch.randperm(rows.shape[1], generator=torch.Generator().manual_seed(index(seed))).to(rows.device)
-        labels = torch.where(live, shuffled, rows.shape[1]).argsort(1).argsort(1) % n
+        labels = _random_groups(live, n, seed)
     elif clustering == "consecutive":
-        rank = live.gather(1, own_place).cumsum(1).gather(1, order) - 1
-        labels = (rank * n).div(size.clamp(min=1), rounding_mode="floor")
+        labels = _consecutive_groups(live, own_place, order, n)
     else:
         labels = torch.zeros_like(order)
         for b, k in enumerate(size[:, 0].tolist()):
             if k > (n if named else 1):  # otherwise there is nothing to search
-                labels[b, :k] = _estimate(rows[b, :k], n, clustering, index(seed))
-    labels = torch.where((size <= n) & named, place, labels)
-    return _renumber(torch.where(live, labels, -1)).gather(1, own_place).to(A.device)
+                labels[b, :k] = _estimate(rows[b, :k], n, clustering, seed)
+    labels = torch.where(alone, place, labels)
+    labels = _renumber(torch.where(live, labels, -1))
+    return labels.gather(1, own_place).to(A.device)
+
+
+def _random_groups(live: Tensor, n: int, seed: int) -> Tensor:
+    """Labels (B,K): the live channels in random order, dealt out to n groups in turn."""
+    K = live.shape[1]
+    shuffled = torch.randperm(K, generator=torch.Generator().manual_seed(seed)).to(live.device)
+    return _rank_of(torch.where(live, shuffled, K)) % n  # K: behind all others
+
+
+def _consecutive_groups(live: Tensor, own_place: Tensor, order: Tensor, n: int) -> Tensor:
+    """Labels (B,K): live channel i of k in the network's order goes to group floor(i n / k)."""
+    live_in_network = live.gather(1, own_place)          # (B,K) in the network's order
+    count = live_in_network.cumsum(1)                    # live channels up to and with this one
+    rank = count.gather(1, order) - 1                    # (B,K) in the order by content again
+    k = live.sum(1, keepdim=True).clamp(min=1)
+    return (rank * n).div(k, rounding_mode="floor")

@@ -59,51 +59,63 @@ def seed_centres(rows: Tensor, n: int, restarts: int = 1, seed: int = 0) -> Tens
     it. Dead rows are never drawn, unless no live one is left that is not yet a centre.
     """
     B, K, Z = rows.shape
-    draws = torch.rand(n, restarts, 2 + int(log(n)), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    live, size = rows.any(2)[:, None], rows.square().sum(2)[:, None]
-    b, r = torch.arange(B, device=rows.device)[:, None], torch.arange(restarts, device=rows.device)
-    nearest, centres = live.double().expand(B, restarts, K), rows.new_zeros(B, restarts, n, Z)
-    for i, u in enumerate(draws.to(rows.device)):
+    rng, tries = torch.Generator().manual_seed(seed), 2 + int(log(n))
+    draws = torch.rand(n, restarts, tries, dtype=torch.float64, generator=rng).to(rows.device)
+    live = rows.any(2)[:, None]                     # (B,1,K)
+    size = rows.square().sum(2)[:, None]            # (B,1,K) |x|^2
+    b = torch.arange(B, device=rows.device)[:, None]
+    r = torch.arange(restarts, device=rows.device)  # [b, r, best] takes one entry per image and restart
+    nearest = live.double().expand(B, restarts, K)  # |x - nearest centre|^2; without a centre, live rows are equally likely
+    centres = rows.new_zeros(B, restarts, n, Z)
+    for i, u in enumerate(draws):                   # u (R,T) in [0, 1), T tries
         summed = nearest.cumsum(2)
-        pick = torch.searchsorted(summed, u * summed[:, :, -1:], right=True).clamp(max=K - 1)
-        tried = rows[b[..., None], pick]
+        total = summed[:, :, -1:]
+        pick = torch.searchsorted(summed, u * total, right=True).clamp(max=K - 1)  # (B,R,T) the row in whose share u falls
+        tried = rows[b[..., None], pick]                                           # (B,R,T,Z)
         distance = (_to_centres(rows, tried, torch.ones_like(pick)) + size[:, None]) * live[:, :, None]
-        left = torch.minimum(nearest[:, :, None], distance) if i else distance
-        best = left.sum(3).argmin(2)
-        nearest, centres[:, :, i] = left[b, r, best], tried[b, r, best]
+        left = distance if i == 0 else torch.minimum(nearest[:, :, None], distance)  # (B,R,T,K) with this row as a centre
+        best = left.sum(3).argmin(2)                                               # (B,R)
+        nearest = left[b, r, best]
+        centres[:, :, i] = tried[b, r, best]
     return centres
 
 
 def _fill_empty(labels: Tensor, distance: Tensor, counts: Tensor) -> Tensor:
     """Give every empty cluster the farthest row from its own centre that is left, unless that lies on its centre."""
-    n, empty = counts.shape[2], counts == 0
-    far = distance.argsort(dim=2, descending=True, stable=True)[:, :, :n]
-    mine = far.gather(2, (empty.cumsum(2) - 1).clamp(0, far.shape[2] - 1))  # the e-th empty cluster takes the e-th farthest row
-    takes = empty & (distance.gather(2, mine) > 0)
-    for j in takes.any(1).any(0).nonzero()[:, 0].tolist():
-        new = torch.where(takes[:, :, j], j, labels.gather(2, mine[:, :, j, None])[..., 0])
-        labels = labels.scatter(2, mine[:, :, j, None], new[..., None])
+    n, empty = counts.shape[2], counts == 0                                     # empty (B,R,n)
+    farthest = distance.argsort(dim=2, descending=True, stable=True)[:, :, :n]  # rows, the farthest first
+    e = (empty.cumsum(2) - 1).clamp(0, farthest.shape[2] - 1)                   # 0, 1, ... for the first, second empty cluster
+    row = farthest.gather(2, e)                                                 # (B,R,n): the e-th takes the e-th farthest row
+    takes = empty & (distance.gather(2, row) > 0)
+    filled = takes.any(1).any(0).nonzero()[:, 0]                                # clusters that take a row in any image or restart
+    for j in filled.tolist():
+        its_row = row[:, :, j, None]                                            # (B,R,1)
+        label = torch.where(takes[:, :, j, None], j, labels.gather(2, its_row))
+        labels = labels.scatter(2, its_row, label)
     return labels
 
 
 def _lloyd(rows: Tensor, sums: Tensor, counts: Tensor, iterations: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Assign and update until no label changes: labels (B,R,K), sums (B,R,n,Z), counts (B,R,n), inertia (B,R)."""
-    dead, size = ~rows.any(2)[:, None], rows.square().sum(2)[:, None]
+    dead = ~rows.any(2)[:, None]          # (B,1,K)
+    size = rows.square().sum(2)[:, None]  # (B,1,K) |x|^2
     numbers = torch.arange(sums.shape[2], device=rows.device)[:, None]
-    labels: Tensor | None = None
+    labels = None
     for _ in range(iterations):
         distance, found = _to_centres(rows, sums, counts).min(2)
         found = found.masked_fill(dead, -1)
         if labels is not None and torch.equal(found, labels):
             break
-        labels, member = found, (found[:, :, None] == numbers).to(rows)
-        if (member.sum(3) == 0).any():
-            labels = _fill_empty(found, (distance + size).masked_fill(dead, 0), member.sum(3))
+        labels = found
+        member = (labels[:, :, None] == numbers).to(rows)  # (B,R,n,K) of 0 and 1
+        counts = member.sum(3)
+        if (counts == 0).any():
+            labels = _fill_empty(labels, (distance + size).masked_fill(dead, 0), counts)
             member = (labels[:, :, None] == numbers).to(rows)
-        counts, sums = member.sum(3), einsum("brnk,bkz->brnz", member, rows)
-    if labels is None:
-        raise ValueError(f"{iterations} iterations; accepted: 1 or more")
-    return labels, sums, counts, size.sum(2) - (sums.square().sum(3) / counts.clamp(min=1)).sum(2)
+            counts = member.sum(3)
+        sums = einsum("brnk,bkz->brnz", member, rows)
+    inertia = size.sum(2) - (sums.square().sum(3) / counts.clamp(min=1)).sum(2)  # sum |x|^2 - sum_n |c_n|^2 count_n
+    return labels, sums, counts, inertia
 
 
 def kmeans(rows: Tensor, n: int, *, seed: int = 0, restarts: int = 4, iterations: int = 100,
@@ -135,9 +147,13 @@ def elbow(rows: Tensor, seed: int = 0) -> Tensor:
 
     The point of the curve that lies farthest below the straight line between its ends; the least n where inertia does not fall.
     """
-    runs = [kmeans(rows, n, seed=seed) for n in range(3, max(3, ceil(sqrt(rows.shape[1]))) + 1)]
-    curve = torch.stack([run.inertia for run in runs], 1)
+    most = max(3, ceil(sqrt(rows.shape[1])))
+    runs = [kmeans(rows, n, seed=seed) for n in range(3, most + 1)]
+    labels = torch.stack([run.labels for run in runs], 1)  # (B,N,K) for N numbers of clusters
+    curve = torch.stack([run.inertia for run in runs], 1)  # (B,N)
     span = curve[:, :1] - curve[:, -1:]
     v = torch.where(span > 0, (curve - curve[:, -1:]) / torch.where(span > 0, span, 1), 1)
-    chosen = (1 - torch.linspace(0, 1, len(runs), dtype=v.dtype, device=v.device) - v).argmax(1)
-    return torch.stack([run.labels for run in runs], 1)[torch.arange(len(rows), device=rows.device), chosen]
+    u = torch.linspace(0, 1, len(runs), dtype=v.dtype, device=v.device)
+    chosen = (1 - u - v).argmax(1)
+    b = torch.arange(len(rows), device=rows.device)
+    return labels[b, chosen]

@@ -162,6 +162,7 @@ def alpha_exact(Y: Callable[[Tensor], Tensor], A: Tensor, *, chunk: int = 64, fl
         return orders[2](zero), orders[3](zero)
 
     basis = torch.eye(A[0].numel(), dtype=A.dtype, device=A.device).view(-1, *A.shape[1:])
-    both = [torch.func.vmap(entry, (None, 0), chunk_size=chunk)(a, basis) for a in A.detach()]
-    second, third = (torch.stack([b[i] for b in both]).view_as(A) for i in (0, 1))
+    at_every_entry = torch.func.vmap(entry, (None, 0), chunk_size=chunk)
+    seconds, thirds = zip(*(at_every_entry(a, basis) for a in A.detach()), strict=True)  # image by image
+    second, third = torch.stack(seconds).view_as(A), torch.stack(thirds).view_as(A)
     return alpha_from(A, second, third, floor=floor)

@@ -7,7 +7,7 @@ try several sizes, on masks that have to be run anyway, and the fastest is kept 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 from operator import index
 from threading import Lock
@@ -31,7 +31,8 @@ LOCK = Lock()
 def _sizes(device: torch.device, pixels: int) -> list[int]:
     """Chunks worth trying for images of so many pixels: 4 and 8 for 224 x 224 on the CPU, 16 and 64 on an accelerator."""
     known, most = ((4, 8, 16, 32, 64), 2**19) if device.type == "cpu" else ((16, 64, 256), 2**22)
-    return [n for n in known if n * pixels <= most] or [max(1, most // pixels)]
+    fitting = [n for n in known if n * pixels <= most]
+    return fitting or [max(1, most // pixels)]
 
 
 def _trials(net: nn.Module, images: Tensor) -> dict[int, list[float]]:
@@ -44,9 +45,9 @@ def _trials(net: nn.Module, images: Tensor) -> dict[int, list[float]]:
 
 def _next_chunk(trials: dict[int, list[float]], left: int) -> tuple[int, bool]:
     """The size to run next, and whether it is a try: smallest first, round by round; after that the fastest one so far."""
-    untried = [n for n in sorted(trials, key=lambda n: (len(trials[n]), n)) if len(trials[n]) < TRIES and n <= left]
+    untried = [n for n in trials if len(trials[n]) < TRIES and n <= left]
     if untried:
-        return untried[0], True
+        return min(untried, key=lambda n: (len(trials[n]), n)), True
     timed = [n for n in trials if len(trials[n]) > 1]
     return min(timed, key=lambda n: min(trials[n][1:]), default=min(trials)), False
 
@@ -54,20 +55,25 @@ def _next_chunk(trials: dict[int, list[float]], left: int) -> tuple[int, bool]:
 @contextmanager
 def _timed(seconds: list[float] | None, images: int, device: torch.device, wanted: bool) -> Iterator[None]:
     """Append the body's seconds per image, with the accelerator's queue emptied at both ends; where not wanted, only the body."""
-    wait: Callable[[torch.device], object] = torch.accelerator.synchronize if wanted and device.type != "cpu" else lambda *_: None
-    wait(device)
+    if not wanted:
+        yield
+        return
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
     start = time.perf_counter()
     yield
-    wait(device)
-    if wanted and seconds is not None:
-        seconds.append((time.perf_counter() - start) / images)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    seconds.append((time.perf_counter() - start) / images)
 
 
 def _masked(images: Tensor, maps: Tensor, baseline: Tensor | None) -> Tensor:
     """x * m, or x' + m (x - x'), for maps (n,h,w) and as many images (or one for all): (n,C,H,W), channels-last."""
     m = normalise(upsample(maps, images.shape[-2:])).to(images.dtype)[:, None]
     x = torch.empty(len(m), *images.shape[1:], dtype=images.dtype, device=images.device).to(memory_format=torch.channels_last)
-    return torch.mul(images, m, out=x) if baseline is None else torch.lerp(baseline, images, m, out=x)
+    if baseline is None:
+        return torch.mul(images, m, out=x)
+    return torch.lerp(baseline, images, m, out=x)
 
 
 def _check(images: Tensor, maps: Tensor, chunk: int | None) -> None:
@@ -96,32 +102,22 @@ def scores_of_live(model: nn.Module, images: Tensor, targets: Targets, maps: Ten
         raise TypeError("targets are None; accepted here: fixed ones: an int, a list or LongTensor, or a callable output -> (B,)")
     _check(images, maps, chunk)
     B, M = live.shape
-    net, grid, pixels = unwrap(model), maps.flatten(0, 1), images.device
+    net, grid = unwrap(model), maps.flatten(0, 1)  # (B M, h, w): mask m of image b is row b M + m
 
-    def output(rows: Tensor) -> Any:
-        own = images if B == 1 else images[rows // M]
-        start = None if baseline is None else baseline if B == 1 else baseline[rows // M]
-        return run(net, _masked(own, grid[rows], start))
+    def output(rows):
+        if B == 1:
+            return run(net, _masked(images, grid[rows], baseline))
+        image = rows // M
+        start = None if baseline is None else baseline[image]
+        return run(net, _masked(images[image], grid[rows], start))
 
     try:
         with evaluating(net), torch.inference_mode(False), torch.no_grad():
-            S = torch.zeros(B * M, dtype=torch.promote_types(images.dtype, torch.float32), device=pixels)
+            S = torch.zeros(B * M, dtype=torch.promote_types(images.dtype, torch.float32), device=images.device)
             if callable(targets):
-                for m in live.any(0).nonzero()[:, 0].tolist():
-                    rows = torch.arange(B, device=pixels) * M + m
-                    S[rows] = score(output(rows), targets, B).to(S)
+                _score_whole_batches(S, output, targets, live)
                 return S.view(B, M)
-            trials, todo = _trials(net, images), live.flatten().nonzero()[:, 0]
-            classes: Tensor | None = None
-            while len(todo):
-                size, wanted = (int(chunk), False) if chunk is not None else _next_chunk(trials, len(todo))
-                rows, todo = todo[:size], todo[size:]
-                with _timed(trials.get(size), len(rows), pixels, wanted):
-                    out = output(rows)
-                    if classes is None:
-                        score(out, 0, len(rows)) if not isinstance(out, Tensor) or out.ndim != 2 else None
-                        classes = class_indices(targets, out.shape[1], B).to(pixels)
-                    S[rows] = out.gather(1, classes[rows // M, None])[:, 0].to(S)
+            _score_chunks(S, output, targets, live, _trials(net, images), chunk)
     except RuntimeError as error:
         explained = explain_failure(error, net, images)
         raise explained from (None if explained is error else error)
@@ -130,8 +126,35 @@ def scores_of_live(model: nn.Module, images: Tensor, targets: Targets, maps: Ten
     return S
 
 
-def masked_scores(model: nn.Module, images: Tensor, targets: Targets, maps: Tensor, *, baseline: Tensor | None = None,
-                  chunk: int | None = None) -> Tensor:
+def _score_whole_batches(S: Tensor, output: Callable, targets: Callable, live: Tensor) -> None:
+    """Fill S (B M,) for a callable target, which sees whole batches only: one mask of each image per pass."""
+    B, M = live.shape
+    for m in live.any(0).nonzero()[:, 0].tolist():
+        rows = torch.arange(B, device=S.device) * M + m
+        S[rows] = score(output(rows), targets, B).to(S)
+
+
+def _score_chunks(S: Tensor, output: Callable, targets: Targets, live: Tensor, trials: dict, chunk) -> None:
+    """Fill S (B M,) at the live rows, `chunk` at a time, or as many as `trials` say."""
+    B, M = live.shape
+    todo = live.flatten().nonzero()[:, 0]
+    classes = None  # known as soon as the network has said how many there are
+    while len(todo):
+        if chunk is None:
+            size, wanted = _next_chunk(trials, len(todo))
+        else:
+            size, wanted = int(chunk), False
+        rows, todo = todo[:size], todo[size:]
+        with _timed(trials.get(size), len(rows), S.device, wanted):
+            out = output(rows)
+            if classes is None:
+                if not isinstance(out, Tensor) or out.ndim != 2:
+                    score(out, 0, len(rows))  # raises: such an output needs a callable target
+                classes = class_indices(targets, out.shape[1], B).to(S.device)
+            S[rows] = out.gather(1, classes[rows // M, None])[:, 0].to(S)
+
+
+def masked_scores(model, images: Tensor, targets: Targets, maps: Tensor, *, baseline: Tensor | None = None, chunk=None) -> Tensor:
     """The score of every image behind every one of its masks: (B, M), without any gradient.
 
         S_bm = f(x'_b + N(Up A_bm) * (x_b - x'_b)),    M forward passes per image, in chunks

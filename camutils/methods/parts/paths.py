@@ -60,21 +60,22 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
     if max_dist == 0 or a >= 1:  # nothing to choose
         return torch.full_like(p, min(a, 1.0)), passes[:, 0]
     p = p.clamp(min=p_min)
-    free = (p < p_max) & (v > 0)
+    free = (p < p_max) & (v > 0)                                         # (B,P) may still move
     rank = rank.masked_fill(~free | rank.isnan(), torch.inf)
-    ranked, left = rank.sort(1).values, free.sum(1, keepdim=True)
-    done = torch.zeros_like(left)
-    missing = a * v.sum(1, keepdim=True) - (p * v).sum(1, keepdim=True)
-    active = (missing > 0) & (left > 0)
+    ranked = rank.sort(1).values
+    left, done = free.sum(1, keepdim=True), 0                            # (B,1) how many may still move, how many have moved
+    missing = a * v.sum(1, keepdim=True) - (p * v).sum(1, keepdim=True)  # (B,1) what the sum still lacks
+    active = (missing > 0) & (left > 0)                                  # (B,1) images that are not there yet
     while True:
-        count = (left.cpu() if left.device.type == "mps" else left).double()  # mps knows no float64
-        take = (count * fraction - 1e-6).ceil().long().clamp(min=1).to(left.device)  # 0.07 of 100 is 7, in binary as well
-        threshold = ranked.gather(1, (done + take - 1).clamp(max=p.shape[1] - 1))
+        last = done + _part_of(left, fraction) - 1                       # place of the last pixel that this pass takes
+        threshold = ranked.gather(1, last.clamp(max=p.shape[1] - 1))
         G = free & (rank <= threshold) & active
-        room = torch.where(G, (p_max - p) * v, 0).sum(1, keepdim=True)
+        room = torch.where(G, (p_max - p) * v, 0).sum(1, keepdim=True)   # what G adds if it moves all the way
         gamma = torch.where(room > missing, missing / torch.where(room > 0, room, 1), 1)
-        p = torch.where(G, torch.where(gamma < 1, p + gamma * (p_max - p), p_max), p)
-        free, done, left = free & ~G, done + G.sum(1, keepdim=True), left - G.sum(1, keepdim=True)
+        moved = torch.where(gamma < 1, p + gamma * (p_max - p), p_max)
+        p = torch.where(G, moved, p)
+        count = G.sum(1, keepdim=True)
+        free, done, left = free & ~G, done + count, left - count
         missing = missing - room
         active = active & (missing > 0) & (left > 0)
         if not active.any():
@@ -82,7 +83,13 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
         passes = passes + active
 
 
-def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline: str | Tensor = "black", *, steps: int = 30,
+def _part_of(count: Tensor, fraction: float) -> Tensor:
+    """`fraction` of whole numbers (B,1), rounded up, at least 1: 0.07 of 100 is 7, in binary as well."""
+    exact = (count.cpu() if count.device.type == "mps" else count).double()  # mps knows no float64
+    return (exact * fraction - 1e-6).ceil().long().clamp(min=1).to(count.device)
+
+
+def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline="black", *, steps: int = 30,
                 fraction: float = 0.25, max_dist: float = 0.02, order: str = "lowest", seed: int = 0) -> Iterator[Step]:
     """Walk from the baseline to the images in equal distances, each step choosing its pixels by the map at the last: `Step`s.
 

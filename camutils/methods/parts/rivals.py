@@ -33,14 +33,21 @@ class Rivalry(NamedTuple):
 
 def _rank(logits: Tensor, chosen: Tensor, mass: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Rivals by falling probability: their indices and weights q (B,N), how many count (B,), and the log-odds u (B,)."""
-    apart = logits.scatter(1, chosen[:, None], -torch.inf)
-    u = logits.gather(1, chosen[:, None])[:, 0] - apart.logsumexp(1)
-    q, order = apart.softmax(1).sort(dim=1, descending=True, stable=True)
+    S_c = logits.gather(1, chosen[:, None])[:, 0]
+    others = logits.scatter(1, chosen[:, None], -torch.inf)                # (B,C), the target's own logit taken out
+    u = S_c - others.logsumexp(1)
+    q, order = others.softmax(1).sort(dim=1, descending=True, stable=True)
     rivals = logits.shape[1] - 1
-    enough = torch.full_like(chosen, rivals) if mass >= 1 else (q.cumsum(1) < mass).sum(1).add(1).clamp(min(2, rivals), rivals)
-    q = q.masked_fill(torch.arange(q.shape[1], device=q.device) >= enough[:, None], 0)
-    most = int(enough.max())
-    return order[:, :most], (q / q.sum(1, keepdim=True))[:, :most], enough, u
+    if mass >= 1:
+        enough = torch.full_like(chosen, rivals)
+    else:
+        too_few = (q.cumsum(1) < mass).sum(1)                              # so many hold less than `mass`; one more is enough
+        enough = (too_few + 1).clamp(min(2, rivals), rivals)
+    place = torch.arange(q.shape[1], device=q.device)
+    q = q.masked_fill(place >= enough[:, None], 0)
+    q = q / q.sum(1, keepdim=True)
+    N = int(enough.max())
+    return order[:, :N], q[:, :N], enough, u
 
 
 def rival_derivatives(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, link: str = "softmax", *,
@@ -63,26 +70,32 @@ def rival_derivatives(model: nn.Module, images: Tensor, targets: Targets = None,
         logits = seen.output.detach().to(torch.float32 if seen.output.device.type == "mps" else torch.float64)
         if logits.shape[1] < 2:
             raise ValueError(f"link {link!r} with {logits.shape[1]} class; accepted: a network with two classes or more")
-        chosen = logits.argmax(1) if targets is None else class_indices(targets, logits.shape[1], len(logits)).to(logits.device)
+        if targets is None:
+            chosen = logits.argmax(1)
+        else:
+            chosen = class_indices(targets, logits.shape[1], len(logits)).to(logits.device)
         order, q, enough, u = _rank(logits, chosen, mass)
     names = list(seen.A)
     with capture(model, names, gradients=True) as A:
         picked = net(check_images(images)).gather(1, order).unbind(1)
         at = [A[n] for n in names]
-        first: dict[str, Tensor] = {}
-        sums = {n: [q.new_zeros(())] * 3 for n in names}
+        first, sums = None, {n: [0, 0, 0] for n in names}  # gradients of the strongest rival; layer -> E[e], E[e^2], E[e^3]
         for r, logit in enumerate(picked):
             gradients = torch.autograd.grad(logit.sum(), at, retain_graph=True, materialize_grads=True)
             G = {n: d.to(seen.g[n].dtype) for n, d in zip(names, gradients, strict=True)}
-            first = first or G
+            if first is None:
+                first = G
             for n in names:
-                e, weight = G[n] - first[n], q[:, r].to(G[n].dtype)[:, None, None, None]
+                e = G[n] - first[n]
+                weight = q[:, r].to(e.dtype)[:, None, None, None]
                 for power in range(3):
                     sums[n][power] = sums[n][power] + weight * e ** (power + 1)
     Y = {}
     for n in names:  # moments about the strongest rival: no cancellation, v >= q_1 E[e^2]
         a, b, c = sums[n]
-        first_u, second_u, third_u = seen.g[n] - first[n] - a, a**2 - b, 3 * a * b - c - 2 * a**3
+        first_u = seen.g[n] - first[n] - a       # g_c - m
+        second_u = a**2 - b                      # -v
+        third_u = 3 * a * b - c - 2 * a**3       # -s
         if link == "softmax":
             t = torch.tanh(u / 2).to(a.dtype)[:, None, None, None]
             third_u = third_u - 3 * t * first_u * second_u + (3 * t**2 - 1) / 2 * first_u**3
