@@ -48,10 +48,10 @@ def _last_convolution(net: nn.Module, images: Tensor | None) -> str:
     """Trace one image: the last convolution whose output is wider than 1 x 1, and what directly follows it."""
     if images is None:
         raise ValueError("this network's stages are not known by name; give images so that one can be traced, or name a layer")
-    calls = []  # (module, shape of what it put out), as they ran
+    calls: list[tuple[nn.Module, tuple[int, ...]]] = []  # (module, shape of what it put out), as they ran
 
-    def record(module, args, out):
-        calls.append((module, out.shape if isinstance(out, Tensor) else ()))
+    def record(module: nn.Module, args: object, out: object) -> None:
+        calls.append((module, tuple(out.shape) if isinstance(out, Tensor) else ()))
 
     leaves = {m: n for n, m in net.named_modules() if n and not any(True for _ in m.children())}
     hooks = [m.register_forward_hook(record) for m in leaves]

@@ -171,7 +171,7 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
             raise ValueError(f"the score does not depend on layer {name!r}; accepted: a layer between image and score")
     exact = {n: torch.promote_types(A[n].dtype, torch.float32) for n in layers}
     activations = {n: A[n].detach().to(exact[n]) for n in layers}
-    gradients = {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True)}
+    gradients = {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True) if d is not None}
     return Probed(activations, gradients, S.detach(), output)
 
 

@@ -103,7 +103,7 @@ def open_upright(path: Path) -> tuple[Image.Image, tuple[int, int], int, tuple[s
     except Exception as error:  # damaged files raise OSError, SyntaxError, EOFError, struct.error, zlib.error and others
         text = str(error).replace(str(path), path.name).replace(str(path.parent), "")
         raise BadFile(f"not a readable image ({type(error).__name__}: {text})") from error
-    notes = ()
+    notes: tuple[str, ...] = ()
     if mode != "RGB":
         notes += (f"converted from {mode} to RGB",)
     if orientation > 1:
@@ -135,7 +135,7 @@ def to_sample(name: str, image: Image.Image, objects: Sequence[Object[Label]], n
             continue
         if box != [x0, y0, x1, y1]:
             clipped += 1
-        kept.setdefault(label, []).append((box, bool(difficult)))
+        kept.setdefault(label, []).append((box, bool(hard)))
     if clipped:
         notes += (f"{clipped} box{'es' * (clipped > 1)} clipped to the image",)
     if outside:

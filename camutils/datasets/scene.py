@@ -9,7 +9,7 @@ stands between the sources and the pixels (`datasets.resize`). Splits share neit
 import math
 from functools import cache
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch

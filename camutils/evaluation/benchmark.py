@@ -73,7 +73,8 @@ def _pairs(sample: Sample, labels: Sequence[Label] | None, model: nn.Module,
     if labels is None:
         with evaluating(model), torch.no_grad():
             return [(sample, None, int(model(sample.image[None].to(device)).argmax()))], []
-    known, notes = [], []
+    known: list[Pair] = []
+    notes: list[Row] = []
     for position, c in enumerate(sample.classes):
         if c in labels:
             known.append((sample, position, labels.index(c)))
@@ -86,7 +87,8 @@ def _chunk(items: list[Sample | Skipped], waited: float, labels: Sequence[Label]
            first_seed: int, run: partial[list[Row]]) -> dict[str, Any]:
     """One part: rows, notes and seconds of one chunk of images. Each batch of pairs draws from a seed of its own."""
     seconds = {"images": len(items), "loading": waited, "location": 0.0, "forwards": 0.0}
-    notes, pairs = [], []
+    notes: list[Row] = []
+    pairs: list[Pair] = []
     for item in items:
         if not isinstance(item, Sample):
             notes.append({"image": item.name, "what": "skipped", "note": item.reason})
@@ -108,12 +110,13 @@ def _cuts(length: int, batch: int) -> list[int]:
     return [length * i // count for i in range(count + 1)]
 
 
-def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int, run: partial,
-                 rank: int, world: int) -> None:
+def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int,
+                 run: partial[list[Row]], rank: int, world: int) -> None:
     """This process's chunks, those aside that are already there."""
     mine = range(rank, len(chunks), world)
     todo = [k for k in mine if not part_path(out, k).exists()]
-    labels, grouped = [], False
+    labels: Sequence[Label] | None = []
+    grouped = False
     if todo:
         first = _first_sample(data, chunks[-1].stop)
         if first is not None:

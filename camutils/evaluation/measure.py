@@ -152,7 +152,7 @@ def measure(model: nn.Module, pairs: list[Pair], methods: dict[str, Method], met
         boxes = [NO_BOXES if h["difficult"] else _boxes(s, c) for (s, c, _), h in zip(pairs, head, strict=True)]
     with timed(seconds, "forwards", device):
         before = confidence(model, images, targets, link)
-    table = []  # method by method
+    table: list[list[Row]] = []  # method by method
     for name, method in {**methods, CENTRE: None}.items():
         values = {"confidence": before.tolist()}  # column -> a number per pair
         if method:
@@ -178,11 +178,11 @@ def _boxes(sample: Sample, position: int | None) -> Tensor:
     return NO_BOXES if position is None else sample.boxes[position]
 
 
-def _head(sample: Sample, position: int | None, target: int) -> dict:
+def _head(sample: Sample, position: int | None, target: int) -> Row:
     """What a row says before any method is run: the image, the class, and how hard its boxes are to find."""
     boxes = _boxes(sample, position)
-    named, hard = target, False
+    named, hard = str(target), False
     if position is not None:
-        named, hard = sample.classes[position], bool(sample.difficult[position].all())
+        named, hard = str(sample.classes[position]), bool(sample.difficult[position].all())
     share = box_share(boxes, sample.geometry.size) if len(boxes) else float("nan")
-    return {"image": sample.name, "class": str(named), "classes": len(sample.classes), "difficult": int(hard), "share": share}
+    return {"image": sample.name, "class": named, "classes": len(sample.classes), "difficult": int(hard), "share": share}

@@ -105,7 +105,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [f"{k} is {there.get(k)!r} there, {here.get(k)!r} here" for k in keys if there.get(k) != here.get(k)]
 
 
-def _flat(record: dict) -> dict:
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
     """A record without its commit, its settings and versions on one level with the rest."""
     single = {k: v for k, v in record.items() if k != "commit" and not isinstance(v, dict)}
     return single | record["config"] | record["versions"]

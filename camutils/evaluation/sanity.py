@@ -42,7 +42,7 @@ SUMMARY = ["method", "control", "mean", "low", "high", "above", "above_low", "ab
 def _rows(name: str, control: str, L: Tensor, draws: list[Tensor], pairs: list[Pair], tolerance: float) -> list[Row]:
     """One row per pair of image and class: means over the draws."""
     boxes = [s.boxes[p] for s, p, _ in pairs]
-    values = {c: [] for c in COLUMNS[4:]}  # column -> per draw one number per pair
+    values: dict[str, list[list[float]]] = {c: [] for c in COLUMNS[4:]}  # column -> per draw one number per pair
     for M in draws:
         rho, ssim = likeness(L, M)
         full = [s.geometry.restore(m) for (s, _, _), m in zip(pairs, M, strict=True)]
@@ -61,7 +61,8 @@ def _rows(name: str, control: str, L: Tensor, draws: list[Tensor], pairs: list[P
 def _method_rows(name: str, method: Method, pairs: list[Pair], batch: int, outputs: int, tolerance: float, device: torch.device,
                  run: partial[dict[str, list[Tensor]]]) -> list[Row]:
     """All rows of one method, control by control."""
-    rows, own = [], []  # own: the untouched maps, batch by batch
+    rows: list[Row] = []
+    own: list[Tensor] = []  # the untouched maps, batch by batch
     chunks = [pairs[i : i + batch] for i in range(0, len(pairs), batch)]
     for chunk in tqdm(chunks, desc=name, unit="batch"):
         images = torch.stack([s.image for s, _, _ in chunk]).to(device)
@@ -85,7 +86,7 @@ def _absent_class(sample: Sample, target: int, outputs: int) -> int:
     return next(c for c in ((target + step) % outputs for step in range(1, outputs + 1)) if c not in sample.classes)
 
 
-def _of_other_pictures(pairs: list[tuple]) -> list[list[int]]:
+def _of_other_pictures(pairs: list[Pair]) -> list[list[int]]:
     """For every pair the places of all pairs that are of another picture."""
     names = [s.name for s, _, _ in pairs]
     return [[k for k, other in enumerate(names) if other != own] for own in names]
@@ -103,7 +104,7 @@ def _floor_maps(L: Tensor, apart: list[list[int]]) -> list[Tensor]:
     return draws
 
 
-def summarise(rows: list[dict], seed: int = 0) -> list[dict]:
+def summarise(rows: list[Row], seed: int = 0) -> list[Row]:
     """Per method and control: mean correlation, 95 % interval by image, and how far it stands above `other` (paired).
 
     NaN for a method whose untouched maps are all constant.

@@ -48,7 +48,8 @@ def _column(values: Column, name: str, length: int | None = None, dtype: type | 
 def _table(values: np.ndarray, groups: np.ndarray, classes: np.ndarray | None) -> Table:
     """Sum and number of the values of every image (rows) and class (columns): two arrays (G, C)."""
     images, i = np.unique(groups, return_inverse=True)  # i: the row of each value
-    G, C, c = len(images), 1, 0                         # c: its column
+    G, C = len(images), 1
+    c = np.zeros(len(i), int)                           # c: its column
     if classes is not None:
         kinds, c = np.unique(classes, return_inverse=True)
         C = len(kinds)
@@ -68,7 +69,7 @@ def _resampled(tables: list[Table], resamples: int, seed: int) -> list[np.ndarra
     """T of every table in every resample, the same resamples for all tables: arrays (resamples,)."""
     rng, G = np.random.default_rng(seed), len(tables[0][0])
     most = max(1, CELLS // G)  # resamples at once
-    drawn = [[] for _ in tables]
+    drawn: list[list[np.ndarray]] = [[] for _ in tables]
     for start in range(0, resamples, most):
         n = min(most, resamples - start)
         picks = rng.integers(0, G, (n, G)) + G * np.arange(n)[:, None]  # resample k counts in cells k G to (k + 1) G

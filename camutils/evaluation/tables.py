@@ -4,6 +4,8 @@
     print(table(rows, {"Grad-CAM": "grad_cam", "ours": "integrative_cam"}, ["energy", "drop"], against="grad_cam"))
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,20 +25,40 @@ def read_results(*names: str) -> list[Row]:
     A method that several runs hold is taken from the first. Raises FileNotFoundError for a missing run, ValueError for runs on
     other images or classes.
     """
-    need_checkout("measured results are")
     found: list[Row] = []
     pairs: list[tuple[str, str]] | None = None
     for name in names:
-        path = DATA / "results" / name / "results.csv"
-        if not path.exists():
-            raise FileNotFoundError(f"no results of {name}; `camutils results` measures what data/experiments ask")
-        rows = read_table(path)
+        rows = read_table(_stored(name, "results.csv"))
         own = [(row["image"], row["class"]) for row in rows if row["method"] == CENTRE]
         if pairs is not None and own != pairs:
             raise ValueError(f"{name} was measured on other images or classes than {names[0]}")
         known, pairs = {row["method"] for row in found}, own
         found += [row for row in rows if row["method"] not in known]
     return found
+
+
+def _stored(name: str, file: str) -> Path:
+    """Where a file of a stored run is. FileNotFoundError for a run that was not made."""
+    need_checkout("measured results are")
+    path = DATA / "results" / name / file
+    if not path.exists():
+        what = file.split(".")[0]
+        raise FileNotFoundError(f"no {what} of {name}; `camutils results` measures what data/experiments ask")
+    return path
+
+
+def read_summary(name: str) -> dict[str, dict[str, Row]]:
+    """The means of a stored run over all its rows: method -> metric -> mean, low, high, count, difference to Grad-CAM."""
+    found: dict[str, dict[str, Row]] = {}
+    for line in read_table(_stored(name, "summary.csv")):
+        if line["subset"] == "all":
+            found.setdefault(line["method"], {})[line["metric"]] = line
+    return found
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """What a stored run measured, with what: its config.json. FileNotFoundError for a missing run."""
+    return dict(json.loads(_stored(name, "config.json").read_text()))
 
 
 def column(rows: list[Row], method: str, metric: str) -> np.ndarray:

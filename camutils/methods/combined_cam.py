@@ -80,7 +80,8 @@ def _along(model: nn.Module, images: Tensor, targets: Targets, names: list[str],
             g = share(seen.g[n], labels[n]) if labels else seen.g[n]
             maps[n] = maps[n] + relu(weigh(A, g, rule, partial(alpha, A, g, seen.S, "exp")))
         deepest = list(seen.A)[-1]
-        return weigh(seen.A[deepest], seen.g[deepest], "gradient", None)  # its signed map steers a guided path
+        w = seen.g[deepest].mean((2, 3))
+        return einsum("bk,bkhw->bhw", w, seen.A[deepest])  # its signed map steers a guided path
 
     if path == "point":
         look(images, seen)
@@ -145,7 +146,7 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
         output = predict(model, images) if seen is None else seen.output
         targets = fixed(output, None)
     shared = None
-    if clustering == "shared":
+    if seen is not None and clustering == "shared":
         shared = {n: group_channels(seen.A[n], n_clusters, seed=seed) for n in names}
 
     maps: dict[str, list[tuple[float, Tensor]]] = {n: [] for n in names}  # layer -> (scale, raw map), ...
@@ -162,7 +163,7 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
             maps[n].append((s, found[n]))
     R = {n: _over_scales(m, size, ratio) for n, m in maps.items()}                    # scales
     L = _fuse(R, seen, layer_weight, size)                                            # layers
-    if clustering in ("cut", "gradient_cut"):                                         # scissors
+    if seen is not None and clustering in ("cut", "gradient_cut"):                    # scissors
         A, g = seen.A[names[-1]], seen.g[names[-1]]
         labels = group_channels(A, n_clusters, seed=seed)
         if clustering == "cut":
@@ -174,7 +175,7 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
     return finish(L, images, raw)
 
 
-def _over_scales(maps: list[tuple[float, Tensor]], size: tuple[int, int], ratio: str) -> Tensor:
+def _over_scales(maps: list[tuple[float, Tensor]], size: Sequence[int], ratio: str) -> Tensor:
     """One layer's maps of all scales in one: R of the last level of `refine`, (B,H,W); a single one as it is."""
     if len(maps) == 1:
         return maps[0][1]
@@ -182,7 +183,7 @@ def _over_scales(maps: list[tuple[float, Tensor]], size: tuple[int, int], ratio:
     return last.R
 
 
-def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: tuple[int, int]) -> Tensor:
+def _fuse(R: dict[str, Tensor], seen: Probed | None, rule: str, size: Sequence[int]) -> Tensor:
     """The layers' maps in one: sum_l lambda_l N(Up R_l), (B,H,W); a single one as it is."""
     if seen is None or len(R) == 1:
         return next(iter(R.values()))

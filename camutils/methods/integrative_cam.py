@@ -66,10 +66,10 @@ def _differentiate(model: nn.Module, images: Tensor, targets: Targets, layer: La
                    mass: float) -> tuple[Probed, dict[str, Tensor], Callable[[str], Tensor]]:
     """Probed; layer name -> dY/dA up to one positive factor per image; and a function of the name that gives alpha."""
     if isinstance(link, str) and link in ALL_LOGITS:
-        seen, Y, _ = rival_derivatives(model, images, targets, names, link, mass=mass)
+        seen, Y, _ = rival_derivatives(model, images, targets, layer, link, mass=mass)
         first = {n: dY for n, (dY, _, _) in Y.items()}
 
-        def alpha_of(n):
+        def alpha_of(n: str) -> Tensor:
             _, second, third = Y[n]
             return alpha_from(seen.A[n], second, third)
 
@@ -77,7 +77,7 @@ def _differentiate(model: nn.Module, images: Tensor, targets: Targets, layer: La
 
     if isinstance(link, str):
         link_derivatives(torch.zeros(0), link)  # an unknown name is told before the network runs
-    seen = probe_layers(model, images, targets, names)
+    seen = probe_layers(model, images, targets, layer)
     sign = link_derivatives(seen.S, link)[0][:, None, None, None]
     if link in ("exp", "linear"):  # they only rise
         first = dict(seen.g)
@@ -112,7 +112,7 @@ def _bias(model: nn.Module, images: Tensor, targets: Targets, seen: Probed, beta
     if kind == "classifier":
         beta = dict.fromkeys(seen.A, classifier_bias(model, seen.output, targets, len(seen.S)))
 
-    def spread(n):
+    def spread(n: str) -> Tensor:
         cells = seen.A[n][0, 0].numel()  # h w
         return (beta[n] / cells).to(seen.g[n].dtype)[:, None, None]
 
@@ -180,7 +180,7 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
     if len(names) == 1:
         heat = finish(maps[names[0]], images, raw)
     else:
-        fused = 0
+        fused = weights.new_zeros(())
         for w, M in zip(weights.unbind(1), maps.values(), strict=True):
             fused = fused + w[:, None, None] * upsample(normalise(M), images.shape[-2:])
         heat = fused if raw else normalise(fused).float()

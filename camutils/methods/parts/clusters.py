@@ -108,7 +108,7 @@ def group_channels(A: Tensor, n_clusters: int | str = 10, clustering: str | Esti
     rows = rows.gather(1, order[..., None].expand_as(rows))   # from here on in the order by content
     live = rows.any(2)                                        # (B,K) False only at the end: dead channels are last
     size = live.sum(1, keepdim=True)                          # (B,1) number of live channels
-    n, seed = 3 if n_clusters == "elbow" else index(n_clusters), index(seed)
+    n, seed = 3 if isinstance(n_clusters, str) else index(n_clusters), index(seed)
     named = isinstance(clustering, str)
     alone = (size <= n) & named                               # (B,1) images where every channel is a cluster of its own
     place = torch.arange(rows.shape[1], device=rows.device).expand_as(order)

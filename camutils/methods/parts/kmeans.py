@@ -100,7 +100,7 @@ def _lloyd(rows: Tensor, sums: Tensor, counts: Tensor, iterations: int) -> tuple
     dead = ~rows.any(2)[:, None]          # (B,1,K)
     size = rows.square().sum(2)[:, None]  # (B,1,K) |x|^2
     numbers = torch.arange(sums.shape[2], device=rows.device)[:, None]
-    labels = None
+    labels: Tensor | None = None
     for _ in range(iterations):
         distance, found = _to_centres(rows, sums, counts).min(2)
         found = found.masked_fill(dead, -1)
@@ -114,6 +114,8 @@ def _lloyd(rows: Tensor, sums: Tensor, counts: Tensor, iterations: int) -> tuple
             member = (labels[:, :, None] == numbers).to(rows)
             counts = member.sum(3)
         sums = einsum("brnk,bkz->brnz", member, rows)
+    if labels is None:
+        raise ValueError(f"{iterations} iterations; accepted: 1 or more")
     inertia = size.sum(2) - (sums.square().sum(3) / counts.clamp(min=1)).sum(2)  # sum |x|^2 - sum_n |c_n|^2 count_n
     return labels, sums, counts, inertia
 

@@ -7,7 +7,7 @@ try several sizes, on masks that have to be run anyway, and the fastest is kept 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
 from threading import Lock
@@ -55,7 +55,7 @@ def _next_chunk(trials: dict[int, list[float]], left: int) -> tuple[int, bool]:
 @contextmanager
 def _timed(seconds: list[float] | None, images: int, device: torch.device, wanted: bool) -> Iterator[None]:
     """Append the body's seconds per image, with the accelerator's queue emptied at both ends; where not wanted, only the body."""
-    if not wanted:
+    if not wanted or seconds is None:
         yield
         return
     if device.type != "cpu":
@@ -104,7 +104,7 @@ def scores_of_live(model: nn.Module, images: Tensor, targets: Targets, maps: Ten
     B, M = live.shape
     net, grid = unwrap(model), maps.flatten(0, 1)  # (B M, h, w): mask m of image b is row b M + m
 
-    def output(rows):
+    def output(rows: Tensor) -> Any:
         if B == 1:
             return run(net, _masked(images, grid[rows], baseline))
         image = rows // M
@@ -126,7 +126,7 @@ def scores_of_live(model: nn.Module, images: Tensor, targets: Targets, maps: Ten
     return S
 
 
-def _score_whole_batches(S: Tensor, output: Callable, targets: Callable, live: Tensor) -> None:
+def _score_whole_batches(S: Tensor, output: Callable[[Tensor], Any], targets: Callable[[Any], Tensor], live: Tensor) -> None:
     """Fill S (B M,) for a callable target, which sees whole batches only: one mask of each image per pass."""
     B, M = live.shape
     for m in live.any(0).nonzero()[:, 0].tolist():
@@ -134,11 +134,12 @@ def _score_whole_batches(S: Tensor, output: Callable, targets: Callable, live: T
         S[rows] = score(output(rows), targets, B).to(S)
 
 
-def _score_chunks(S: Tensor, output: Callable, targets: Targets, live: Tensor, trials: dict, chunk) -> None:
+def _score_chunks(S: Tensor, output: Callable[[Tensor], Any], targets: int | Sequence[int] | Tensor, live: Tensor,
+                  trials: dict[int, list[float]], chunk: int | None) -> None:
     """Fill S (B M,) at the live rows, `chunk` at a time, or as many as `trials` say."""
     B, M = live.shape
     todo = live.flatten().nonzero()[:, 0]
-    classes = None  # known as soon as the network has said how many there are
+    classes: Tensor | None = None  # known as soon as the network has said how many there are
     while len(todo):
         if chunk is None:
             size, wanted = _next_chunk(trials, len(todo))
@@ -154,7 +155,8 @@ def _score_chunks(S: Tensor, output: Callable, targets: Targets, live: Tensor, t
             S[rows] = out.gather(1, classes[rows // M, None])[:, 0].to(S)
 
 
-def masked_scores(model, images: Tensor, targets: Targets, maps: Tensor, *, baseline: Tensor | None = None, chunk=None) -> Tensor:
+def masked_scores(model: nn.Module, images: Tensor, targets: Targets, maps: Tensor, *, baseline: Tensor | None = None,
+                  chunk: int | None = None) -> Tensor:
     """The score of every image behind every one of its masks: (B, M), without any gradient.
 
         S_bm = f(x'_b + N(Up A_bm) * (x_b - x'_b)),    M forward passes per image, in chunks

@@ -63,7 +63,8 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
     free = (p < p_max) & (v > 0)                                         # (B,P) may still move
     rank = rank.masked_fill(~free | rank.isnan(), torch.inf)
     ranked = rank.sort(1).values
-    left, done = free.sum(1, keepdim=True), 0                            # (B,1) how many may still move, how many have moved
+    left = free.sum(1, keepdim=True)                                     # (B,1) how many may still move
+    done = torch.zeros_like(left)                                        # (B,1) how many have moved
     missing = a * v.sum(1, keepdim=True) - (p * v).sum(1, keepdim=True)  # (B,1) what the sum still lacks
     active = (missing > 0) & (left > 0)                                  # (B,1) images that are not there yet
     while True:
@@ -89,7 +90,7 @@ def _part_of(count: Tensor, fraction: float) -> Tensor:
     return (exact * fraction - 1e-6).ceil().long().clamp(min=1).to(count.device)
 
 
-def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline="black", *, steps: int = 30,
+def guided_path(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline: str | Tensor = "black", *, steps: int = 30,
                 fraction: float = 0.25, max_dist: float = 0.02, order: str = "lowest", seed: int = 0) -> Iterator[Step]:
     """Walk from the baseline to the images in equal distances, each step choosing its pixels by the map at the last: `Step`s.
 

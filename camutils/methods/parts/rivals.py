@@ -79,11 +79,12 @@ def rival_derivatives(model: nn.Module, images: Tensor, targets: Targets = None,
     with capture(model, names, gradients=True) as A:
         picked = net(check_images(images)).gather(1, order).unbind(1)
         at = [A[n] for n in names]
-        first, sums = None, {n: [0, 0, 0] for n in names}  # gradients of the strongest rival; layer -> E[e], E[e^2], E[e^3]
+        first: dict[str, Tensor] = {}                      # gradients of the strongest rival
+        sums = {n: [q.new_zeros(())] * 3 for n in names}   # layer -> E[e], E[e^2], E[e^3]
         for r, logit in enumerate(picked):
             gradients = torch.autograd.grad(logit.sum(), at, retain_graph=True, materialize_grads=True)
             G = {n: d.to(seen.g[n].dtype) for n, d in zip(names, gradients, strict=True)}
-            if first is None:
+            if not first:
                 first = G
             for n in names:
                 e = G[n] - first[n]
