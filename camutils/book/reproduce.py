@@ -39,6 +39,7 @@ VARIANTS: dict[str, dict[str, str]] = {
 }
 RELEASE = ("native", "avx2", "sse41", "one_thread", "no_onednn")  # what is asked of a release; the last of VARIANTS is for CI
 STORED = DATA / "reproduced.csv"
+COLUMNS = ("notebook", "variant", "differ", "commit", "processor", "python", "versions")  # of reproduced.csv
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "scikit-learn", "scikit-image")
 
 
@@ -119,14 +120,14 @@ def reproduce(names: Iterable[str] | None = None, variants: Iterable[str] | None
     """Render notebooks under variants and compare with the committed ones: what differs, a line each; an empty list if nothing.
 
     names: as `find_notebooks`; variants: names out of VARIANTS, default RELEASE. Prints the processor, what differs as it is
-    found, and at the end a table notebook x variant with the number of cells and pictures that differ. store=True writes the
-    table to data/reproduced.csv with the commit, the processor and the versions; it wants a tree without changes.
-    Raises ValueError for an unknown name, and for store=True in a tree with changes or with only a part of the table.
+    found, and at the end a table notebook x variant with the number of cells and pictures that differ. store=True puts the
+    rows of these notebooks into data/reproduced.csv, with the commit, the processor and the versions that they belong to.
+    Raises ValueError for an unknown name, and for store=True in a tree with changes or without all variants of RELEASE.
     """
     books, variants = find_notebooks(names), list(variants or RELEASE)
     for variant in variants:
         environment(variant)
-    commit = _clean_commit(names, variants) if store else ""
+    commit = _clean_commit(variants) if store else ""
     print(f"processor: {cpu_name()}", flush=True)
     cells, said = {}, []
     with tqdm(total=len(books) * len(variants), desc="renders", unit="render") as bar:
@@ -154,25 +155,34 @@ def table(cells: dict[tuple[str, str], int], books: list[str], variants: list[st
     return "\n".join(lines)
 
 
-def _clean_commit(names: Iterable[str] | None, variants: list[str]) -> str:
-    """The commit that the table will belong to; ValueError where the tree has changes, or the table would not be whole."""
+def _clean_commit(variants: list[str]) -> str:
+    """The commit that the rows will belong to; ValueError where the tree has changes, or a notebook would be asked in part."""
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
 
-    if names or set(variants) != set(RELEASE):
-        raise ValueError(f"store wants the whole table: every notebook under {', '.join(RELEASE)}")
+    if set(variants) != set(RELEASE):
+        raise ValueError(f"store wants whole rows: {', '.join(RELEASE)}")
     if git("status", "--porcelain"):
         raise ValueError("store wants a tree without changes: commit first")
     return git("rev-parse", "HEAD")
 
 
 def _store(cells: dict[tuple[str, str], int], commit: str) -> None:
-    """data/reproduced.csv: a row per notebook and variant, each with the commit, the processor and the versions."""
-    versions = " ".join(f"{name}=={version(name)}" for name in PACKAGES)
-    rows: list[list[object]] = [["notebook", "variant", "differ", "commit", "processor", "python", "versions"]]
-    for (book, variant), count in cells.items():
-        rows.append([book, variant, count, commit, cpu_name(), platform.python_version(), versions])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_whole(STORED, text.getvalue())
+    """data/reproduced.csv: a row per notebook and variant, each with the commit, the processor and the versions it belongs to.
 
+    Rows of notebooks that were not rendered now stay as they are.
+    """
+    versions = " ".join(f"{name}=={version(name)}" for name in PACKAGES)
+    rows = {}
+    if STORED.exists():
+        with STORED.open(newline="", encoding="utf-8") as file:
+            rows = {(row["notebook"], row["variant"]): row for row in csv.DictReader(file)}
+    for (book, variant), count in cells.items():
+        values = (book, variant, str(count), commit, cpu_name(), platform.python_version(), versions)
+        rows[book, variant] = dict(zip(COLUMNS, values, strict=True))
+    kept = {book.stem for book in find_notebooks()}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[key] for key in sorted(rows) if key[0] in kept)
+    write_whole(STORED, text.getvalue())

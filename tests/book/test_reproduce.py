@@ -84,9 +84,18 @@ def test_names_are_checked_before_anything_runs(house):
         reproduce.reproduce(["90"], ["native", "sse42"])
     with pytest.raises(ValueError, match="unknown notebook"):
         reproduce.reproduce(["91"])
-    with pytest.raises(ValueError, match="store wants the whole table"):
-        reproduce.reproduce(["90"], store=True)
+    with pytest.raises(ValueError, match="store wants whole rows: native, avx2"):
+        reproduce.reproduce(["90"], ["native"], store=True)
     assert not (house / "build" / "reproduce" / "native").exists()
+
+
+def test_rows_of_other_notebooks_stay(house, monkeypatch):
+    monkeypatch.setattr(reproduce, "STORED", house / "reproduced.csv")
+    monkeypatch.setattr(reproduce, "find_notebooks", lambda: [house / "01_a.ipynb", house / "02_b.ipynb"])
+    reproduce._store({("01_a", "native"): 0, ("02_b", "native"): 3, ("03_gone", "native"): 0}, "first")
+    reproduce._store({("02_b", "native"): 0}, "second")
+    rows = [line.split(",")[:4] for line in (house / "reproduced.csv").read_text().splitlines()]
+    assert rows == [["notebook", "variant", "differ", "commit"], ["01_a", "native", "0", "first"], ["02_b", "native", "0", "second"]]
 
 
 def test_command_line_names_the_cell_and_fails():
