@@ -21,7 +21,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
   here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
   "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test test-lowest reproduce lab train lint types lock results clean
+.PHONY: figures test test-lowest reproduce lab train types lock results clean
 
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
@@ -43,16 +43,14 @@ test: $(READY)
 reproduce: $(READY)
 	$(BIN)/python -m camutils reproduce
 
+results: $(READY)
+	CAMUTILS_ASSETS=$(ASSETS) $(BIN)/python -m camutils results
+
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
 train: $(READY)
-	$(BIN)/python -m camutils train scenes_resnet
-	$(BIN)/python -m camutils train scenes_vgg
-	$(BIN)/python -m camutils train scenes_resnet_shuffled
-
-lint: $(READY)
-	$(BIN)/python -m ruff check camutils tests
+	for name in scenes_resnet scenes_vgg scenes_resnet_shuffled; do $(BIN)/python -m camutils train $$name || exit 1; done
 
 types: $(READY)
 	$(BIN)/python -m mypy
@@ -74,12 +72,7 @@ lock: $(UV)
 test-lowest: $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) build/lowest
 	$(UV) pip install --quiet --python build/lowest --resolution lowest-direct --editable '.[book,test]'
-	build/lowest/bin/python -m pytest -p no:nbval --override-ini addopts=-q tests --ignore tests/test_notebooks.py
+	build/lowest/bin/python -m pytest -p no:nbval --override-ini addopts=-q tests --ignore tests/book/test_notebooks.py
 
 clean:
 	rm -rf .venv build
-
-BATCH ?= 8# with an accelerator 32; the numbers agree to rounding
-
-results: $(READY)
-	CAMUTILS_ASSETS=$(ASSETS) $(BIN)/python -m camutils results --batch $(BATCH)

@@ -80,13 +80,14 @@ __all__ = [
     "class_indices", "class_mean", "class_names", "classifier_bias", "cluster_cam", "combined_cam", "confidence",
     "control_maps", "default_device", "default_layer", "deletion_insertion", "drop_increase", "edges", "effective_bias",
     "elbow", "energy_game", "examples", "find_layers", "finish", "folder", "gig_cam", "gig_cam_m", "grad_cam", "grad_cam_pp",
-    "group_channels", "group_target", "guided_path", "hires_cam", "imagenet", "increase", "infidelity", "integrated_grad_cam",
-    "integrative_cam", "keep_distinct", "kmeans", "layer_cam", "layer_weights", "levels", "likeness", "linear_head",
-    "link_derivatives", "load_model", "masked_images", "masked_scores", "multi_scale", "normalise", "normalised_rows",
-    "open_dataset", "overlay", "own_biases", "paired_bootstrap", "pearson", "photo_batch", "photograph", "pictures",
-    "pointing_game", "pooled_features", "probabilities", "probe", "probe_layers", "read_all", "rho", "rival_derivatives",
-    "road", "sanity", "save_figure", "scene", "score", "score_cam", "sensitivity_max", "show_maps", "spearman", "stages",
-    "standardise_inside", "summary", "to_input", "upsample", "use_style", "voc",
+    "group_channels", "group_target", "guided_path", "hires_cam", "imagenet", "increase", "infidelity",
+    "integrated_grad_cam", "integrative_cam", "keep_distinct", "kmeans", "layer_cam", "layer_weights", "levels", "likeness",
+    "linear_head", "link_derivatives", "load_model", "masked_images", "masked_scores", "multi_scale", "normalise",
+    "normalised_rows", "one_ulp", "open_dataset", "overlay", "own_biases", "paired_bootstrap", "pearson", "photo_batch",
+    "photograph", "pictures", "pointing_game", "pooled_features", "probabilities", "probe", "probe_layers", "read_all",
+    "rho", "rival_derivatives", "road", "rounding_sensitivity", "sanity", "save_figure", "scene", "score", "score_cam",
+    "sensitivity_max", "show_maps", "spearman", "stages", "standardise_inside", "summary", "to_input", "upsample",
+    "use_style", "voc",
 ]
 
 moved.install()

@@ -64,6 +64,19 @@ def test_this_environment_is_the_locked_one():
         pytest.skip(f"not the versions of constraints.txt: {other}")
 
 
+def test_one_version_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == camutils.__version__ and citation["cff-version"] == "1.2.0"
+    assert f"\n## {camutils.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+    assert "version" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"]
+
+
+def test_every_room_says_what_it_may_import():
+    for name in ROOMS:
+        text = importlib.import_module(f"camutils.{name}").__doc__
+        assert "May import: " in text and len(text.splitlines()) <= 14, name
+
+
 def test_environment_gives_a_reason_on_each_line():
     lines = (ROOT / "environment.yml").read_text().split("dependencies:\n")[1].splitlines()
     without = [line for line in lines if line.strip() and not line.strip().endswith("pip:") and not re.search(r"# \w.{3,}", line)]

@@ -5,7 +5,8 @@
     imagenet(root)                     ILSVRC2012 validation in its official layout  1000 classes
     folder(root)                       a user's own images                           no boxes
 
-Each gives an `Images` data set: `dataset[i]` is a `Sample`, or a `Skipped` that says which file and why.
+Each gives an `Images` data set: `dataset[i]` is a `Sample`, or a `Skipped` that says which file and why. What they are made of:
+scene, photos, resize (drawn), annotations, sample, geometry (read), examples (what notebooks show). May import: core.
 """
 
 from collections.abc import Callable
