@@ -45,6 +45,11 @@ class Moved(MetaPathFinder, Loader):
 class Package(ModuleType):
     """The package: an import of an old module does not put the module in place of the function of the same name."""
 
+    def __getattr__(self, name: str) -> ModuleType:
+        if name in MOVED:
+            return import_module(f"camutils.{name}")
+        raise AttributeError(f"module 'camutils' has no attribute {name!r}")
+
     def __setattr__(self, name: str, value: object) -> None:
         if not (isinstance(value, ModuleType) and callable(self.__dict__.get(name))):
             super().__setattr__(name, value)

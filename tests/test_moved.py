@@ -27,10 +27,12 @@ def test_old_name(old):
 def test_old_imports_as_people_write_them():
     code = ("import camutils as cam\nfrom camutils.gig import signed_map\nfrom camutils.cluster_cam import MERGES\n"
             "from camutils.metrics.location import box_mask\nfrom camutils.networks import SCENE_NETWORKS\n"
+            "assert callable(cam.figures.grid) and not hasattr(cam, 'nothing')\n"
             "assert callable(cam.cluster_cam) and cam.METHODS['cluster_cam'] is cam.cluster_cam and callable(signed_map)")
     run = subprocess.run([sys.executable, "-W", "always", "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    for name in ("camutils.gig is", "camutils.cluster_cam is", "camutils.metrics.location is", "SCENE_NETWORKS is"):
+    for name in ("camutils.gig is", "camutils.figures is", "camutils.cluster_cam is", "camutils.metrics.location is",
+                 "SCENE_NETWORKS is"):
         assert f"FutureWarning: {name}" in run.stderr
 
 
