@@ -9,8 +9,8 @@ gradient (Grad-CAM family), integrative with links, rivals, biases and fusion (I
 scales (Integrated Grad-CAM, GIG-CAM, +M), masks (Score-CAM), cluster_cam with clusters and kmeans (Cluster-CAM); combining
 (their axes, crossed); methods (their list); models, networks, photos, resize, scenes, examples (what it runs on); figures (how
 it is shown); datasets (annotated images), metrics, statistics, benchmark, tables (how it is measured), controls, sanity (whether
-it depends on the network), rounding (on the last bit); experiment_files, experiments (what was measured); places, extras (where things lie, what may be
-missing); render, compare, reproduce, train (how the project is built).
+it depends on the network), rounding (on the last bit); experiment_files, experiments (what was measured); places, extras (where
+things lie, what may be missing); render, compare, reproduce, train (how the project is built).
 """
 
 __version__ = "0.2.0"
