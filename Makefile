@@ -70,7 +70,7 @@ lock: $(UV)
 	  --constraint build/pair.txt --custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
 
 test-lowest: $(UV)
-	$(UV) venv --quiet --clear --python $(PYTHON) build/lowest
+	$(UV) venv --quiet --clear --seed --python $(PYTHON) build/lowest
 	$(UV) pip install --quiet --python build/lowest --resolution lowest-direct --editable '.[book,test]'
 	build/lowest/bin/python -m pytest -p no:nbval --override-ini addopts=-q tests --ignore tests/book/test_notebooks.py
 
