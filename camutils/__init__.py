@@ -19,9 +19,11 @@ __version__ = "0.2.0"
 from . import moved
 from .book.figures import overlay, save_figure, show_maps, use_style
 from .core.baselines import baseline_images, blurred
+from .core.capture import capture
 from .core.layers import default_layer, find_layers
 from .core.maps import finish, normalise, upsample
-from .core.probe import activation, capture, probe, probe_layers
+from .core.network import Network
+from .core.probe import activation, probe, probe_layers
 from .core.stages import stages
 from .core.targets import class_indices, score
 from .datasets import Images, Sample, folder, group_target, imagenet, linear_head, open_dataset, pooled_features, read_all, voc
@@ -74,7 +76,7 @@ from .methods.score_cam import score_cam
 from .networks.load import class_names, default_device, load_model, probabilities, standardise_inside
 
 __all__ = [
-    "Images", "LINKS", "Level", "METHODS", "PRESETS", "Sample", "Scenes", "Step", "activation", "adcc", "alpha",
+    "Images", "LINKS", "Level", "METHODS", "Network", "PRESETS", "Sample", "Scenes", "Step", "activation", "adcc", "alpha",
     "alpha_exact", "alpha_from", "average_drop", "baseline_images", "benchmark", "bias_contributions", "blurred",
     "bootstrap_mean", "box_mask", "box_share", "capture", "cascade_modules", "cascading_randomisation", "centre_map",
     "class_indices", "class_mean", "class_names", "classifier_bias", "cluster_cam", "combined_cam", "confidence",

@@ -6,20 +6,15 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
+from .network import unwrap
+from .targets import Targets
+
 Layer = str | nn.Module | Sequence[str | nn.Module | None] | None  # a name, "all", a module, several; None: `default_layer`
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.Softplus)
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm2d)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 LAST_STAGE = {"SqueezeNet": "features.12", "GoogLeNet": "inception5b", "Inception3": "Mixed_7c", "ShuffleNetV2": "conv5",
               "MNASNet": "layers", "RegNet": "trunk_output", "SwinTransformer": "permute"}  # families that no rule below covers
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The user's own network inside torch.compile, DataParallel or DistributedDataParallel."""
-    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while isinstance(model, parallel) or hasattr(model, "_orig_mod"):
-        model = getattr(model, "module" if isinstance(model, parallel) else "_orig_mod")
-    return model
 
 
 def default_layer(model: nn.Module, images: Tensor | None = None) -> str:
@@ -80,7 +75,8 @@ def _last_convolution(net: nn.Module, images: Tensor | None) -> str:
     return leaves[module]
 
 
-def find_layers(model: nn.Module, layer: Layer = None, images: Tensor | None = None) -> dict[str, nn.Module]:
+def find_layers(model: nn.Module, layer: Layer = None, images: Tensor | None = None,
+                targets: Targets = None) -> dict[str, nn.Module]:
     """Name -> module of the layers that are asked for, in the order given.
 
     layer: None (`default_layer`), a dotted name, a module of the model, a list of these, or "all" (every convolution).

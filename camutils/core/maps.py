@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .layers import Layer, find_layers
+from .network import as_network, take_how
 from .targets import Targets
 
 Method = Callable[..., Tensor]  # (model, images, targets=None, layer=None, *, raw=False, options of its own) -> maps (B, H, W)
@@ -60,14 +61,15 @@ def over_layers(method: AnyMethod) -> AnyMethod:
 
     @wraps(method)
     def over(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, **options: Any) -> Any:
+        network = as_network(model, **take_how(options))
         if not (layer == "all" or isinstance(layer, (list, tuple))):
-            return method(model, images, targets, layer, **options)
-        names = list(find_layers(model, layer, images))
+            return method(network, images, targets, layer, **options)
+        names = list(find_layers(network, layer, images, targets))
         if len(names) == 1:
-            return method(model, images, targets, names[0], **options)
+            return method(network, images, targets, names[0], **options)
         for option, what in (("raw", "raw maps"), ("return_parts", "parts")):
             if options.get(option):
                 raise ValueError(f"{option}=True with {len(names)} layers; accepted: {what} of one layer at a time")
-        return normalise(torch.stack([method(model, images, targets, n, **options) for n in names]).mean(0))
+        return normalise(torch.stack([method(network, images, targets, n, **options) for n in names]).mean(0))
 
     return over  # type: ignore[return-value]  # takes and gives what `method` does, which no checker can see

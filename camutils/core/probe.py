@@ -1,22 +1,23 @@
-"""Activations and gradients at layers of any network: the only file that knows hooks.
+"""Activations and gradients at layers of any network, in one forward and one backward pass.
 
 The trunk below the first probed layer runs without a graph; from there on the score's graph is kept, and one call of
-`torch.autograd.grad` gives dS/dA. Nothing of the caller's is changed: flags, gradients, hooks, random state. Shown step by
-step in notebooks/01_grad_cam_family.
+`torch.autograd.grad` gives dS/dA. Shown step by step in notebooks/01_grad_cam_family.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from threading import RLock
+import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from .layers import Layer, find_layers, unwrap
+from .capture import Recorded, capture, evaluating, split_name
+from .layers import Layer, find_layers
+from .network import as_network, unwrap
 from .targets import Targets, fixed, score
 
-STANCE = RLock()
+_TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # network -> layers of which a warning was given
 
 
 class Probed(NamedTuple):
@@ -26,60 +27,6 @@ class Probed(NamedTuple):
     g: dict[str, Tensor]
     S: Tensor
     output: Any  # whatever the network returns
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run the body with every submodule in eval mode; afterwards each one's own flag is back."""
-    flags = [(module, module.training) for module in model.modules()]
-    for module, _ in flags:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
-
-
-@contextmanager
-def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iterator[dict[str, Tensor]]:
-    """Record what layers put out while the body calls the model: yields a dict, layer name -> A, filled by that call.
-
-        with capture(model, ["layer3", "layer4"], gradients=True) as A:
-            S = model(images)[:, 243]
-            g = torch.autograd.grad(S.sum(), list(A.values()))
-
-    layers: whatever `find_layers` takes. gradients=True starts a graph at the first of these layers that runs (what is below
-    runs without one) and keeps it to the end of the body; otherwise nothing has a graph. A layer that is called several times
-    is recorded as of its last call. Inside, the network is in eval mode, and compiled parts run uncompiled.
-    Raises ValueError, TypeError as `find_layers`; ValueError where a layer puts out something that is not a tensor.
-    """
-    net = unwrap(model)
-    recorded: dict[str, Tensor] = {}
-
-    def recorder(name: str) -> Callable[[nn.Module, object, object], Tensor]:
-        def hook(module: nn.Module, args: object, out: object) -> Tensor:
-            if not isinstance(out, Tensor):
-                raise ValueError(f"layer {name!r} puts out a {type(out).__name__}; accepted: a layer that puts out one tensor")
-            if gradients:
-                torch.set_grad_enabled(True)
-                if not out.requires_grad:  # nothing below keeps a graph: it starts here
-                    out = out.detach().requires_grad_()
-            recorded[name] = out
-            return out.clone()  # an in-place operation that follows changes the copy, not the record
-
-        return hook
-
-    with ExitStack() as stack:
-        for name, module in find_layers(net, layers).items():
-            stack.callback(module.register_forward_hook(recorder(name)).remove)
-        if any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in [model, *net.modules()]):
-            stack.enter_context(STANCE)  # which is the whole process's: one thread at a time
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(evaluating(net))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.no_grad())
-        yield recorded
 
 
 def check_images(images: Tensor) -> Tensor:
@@ -96,50 +43,99 @@ def check_images(images: Tensor) -> Tensor:
         return images.clone() if images.is_inference() else images.detach()
 
 
-def explain_failure(error: RuntimeError, net: nn.Module, images: Tensor) -> Exception:
-    """A forward pass failed: if the images do not fit the network, say how; else the error itself."""
+def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> Exception:
+    """A forward or backward pass failed: if images and network do not go together, say how; else the error itself."""
+    net = unwrap(model)
     weight = next((p for p in net.parameters() if p.is_floating_point()), images)
     first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
+    said = str(error)
     if weight.device != images.device:
         return ValueError(f"images are on {images.device}, the network on {weight.device}; accepted: both on one device")
     if first is not None and first.in_channels != images.shape[1]:
         return ValueError(f"images have {images.shape[1]} channels; accepted by this network: {first.in_channels}")
     if weight.dtype != images.dtype:
         return TypeError(f"images are {images.dtype}, the network is {weight.dtype}; accepted: the same type, or autocast")
+    if "use_reentrant" in said or "Checkpointing is not compatible" in said:
+        return ValueError("the layer lies inside or below a reentrant checkpoint, which gives no gradient at it; accepted: "
+                          "torch.utils.checkpoint with use_reentrant=False, a layer above it, or a method that needs no "
+                          "gradient: score_cam, cluster_cam")
+    if isinstance(error, AssertionError) or "shapes cannot be multiplied" in said:
+        H, W = images.shape[-2:]
+        return ValueError(f"this network does not take images of {H} x {W} pixels ({said}); a linear layer behind a flattening, "
+                          "or a table of positions, fixes the size; other sizes (multi_scale, scales=...) need a network that "
+                          "pools over space first")
     return error
 
 
-def run(net: nn.Module, images: Tensor) -> Any:
+FAILURES = (RuntimeError, AssertionError)  # what PyTorch and networks raise where images do not fit
+
+
+def run(model: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
     """What the network puts out, under no_grad; also for one that cannot read channels-last because it calls `view`."""
+    network = as_network(model)
     try:
-        return net(images)
+        return network(images, rows)
     except RuntimeError as error:
         if "view size is not compatible" not in str(error):
             raise
         torch.set_grad_enabled(False)  # a hook of `capture` may have begun a graph
-        return net(images.contiguous())
+        return network(images.contiguous(), rows)
 
 
-def predict(model: nn.Module, images: Tensor) -> Any:
-    """What the network puts out for `images` (already checked): eval mode, no graph; flags are restored."""
-    net = unwrap(model)
+def predict(model: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any:
+    """What the network puts out for `images` (already checked): no graph; eval mode, flags are restored. rows: as `Network`."""
+    network = as_network(model)
     try:
-        with evaluating(net), torch.inference_mode(False), torch.no_grad():
-            return run(net, images)
-    except RuntimeError as error:
-        explained = explain_failure(error, net, images)
+        with evaluating(network), torch.inference_mode(False), torch.no_grad():
+            return run(network, images, rows)
+    except FAILURES as error:
+        explained = explain_failure(error, network, images)
         raise explained from (None if explained is error else error)
 
 
-def _check_maps(A: dict[str, Tensor], layers: list[str]) -> None:
-    """ValueError for a layer that was not reached, or whose activation is no spatial map."""
+def _check_maps(net: nn.Module, A: Recorded, layers: list[str], batch: int) -> None:
+    """ValueError for a layer that was not reached, or whose output is no map of each image; a warning for several calls."""
     accepted = "accepted: a layer with a spatial map (B, K, h, w)"
     for n in layers:
         if n not in A:
-            raise ValueError(f"layer {n!r} is not reached; {accepted}")
+            calls = A.calls[n]
+            if calls:
+                raise ValueError(f"layer {n!r} is called {calls} time{'s' * (calls > 1)}; accepted as call: -1, 0 to {calls - 1}")
+            raise ValueError(f"layer {n!r} is not reached; {accepted} that the forward pass calls as a module (a network of "
+                             "torch.export or torch.fx calls none)")
     for n, a in A.items():
         if a.ndim != 4:
-            raise ValueError(f"layer {n!r} has shape {tuple(a.shape)}; {accepted}")
+            raise ValueError(f"layer {n!r} has shape {tuple(a.shape)}; {accepted}, or reshape='tokens', 'channels_last' or a "
+                             "function that makes one of it")
+        if len(a) != batch:
+            raise ValueError(f"layer {n!r} sees {len(a)} pictures for {batch} image{'s' * (batch > 1)} (a clip, or views, folded "
+                             f"into the batch?); {accepted} with the images' B")
+    told = _TOLD.setdefault(net, set())
+    for n, calls in A.calls.items():
+        if calls > 1 and n not in told and split_name(n)[1] is None:
+            told.add(n)
+            warnings.warn(f"layer {n!r} is called {calls} times in one forward pass; call= chooses which one counts, 0 to "
+                          f"{calls - 1}, -1 (the default) the last", stacklevel=4)
+
+
+def _no_gradient(model: nn.Module, images: Tensor, targets: Targets, layer: str) -> str:
+    """Why the score has no gradient at a layer, found by moving what it puts out and asking again."""
+    network = as_network(model)
+    module = dict(network.net.named_modules())[split_name(layer)[0]]
+
+    def moved(module: nn.Module, args: object, out: Tensor) -> Tensor:
+        return out + 1 + torch.rand(out.shape, generator=torch.Generator().manual_seed(0)).to(out)
+
+    before = score(predict(network, images), targets, len(images))
+    handle = module.register_forward_hook(moved)
+    try:
+        after = score(predict(network, images), targets, len(images))
+    finally:
+        handle.remove()
+    if torch.equal(before, after):
+        return f"the score does not depend on layer {layer!r}; accepted: a layer between image and score"
+    return (f"the score depends on layer {layer!r}, but the forward pass lets no gradient through to it (no_grad, detach, "
+            "rounding or an arg max on the way); accepted: a layer above that place, or a method that needs none: score_cam, cluster_cam")
 
 
 def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> Probed:
@@ -147,28 +143,29 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
 
         A^l (B,K_l,h_l,w_l),    g^l = dS/dA^l (same shape),    S (B,)
 
-    Half-precision activations and gradients come back as float32. layer: as `find_layers`; targets: as `score`.
-    Raises ValueError or TypeError for bad images, targets or layers, for a layer without a spatial map, for one that the
-    forward pass does not reach and for one that the score does not depend on.
+    Half-precision activations and gradients come back as float32. layer: as `find_layers`; targets: as `score`. model: a
+    network, or a `Network` with further inputs, an output function, an arrangement of the layer.
+    Raises ValueError or TypeError for bad images, targets or layers, for a layer without a spatial map of each image, for one
+    that the forward pass does not reach, for one that the score does not depend on or has no gradient at.
     """
-    images, net = check_images(images), unwrap(model)
+    images, network = check_images(images), as_network(model)
     g: Sequence[Tensor | None]
     try:
-        layers = list(find_layers(net, layer, images))
-        with capture(model, layers, gradients=True) as A:
-            output = run(net, images)
-            _check_maps(A, layers)
+        layers = list(find_layers(network, layer, images, targets))
+        with capture(network, layers, gradients=True) as A:
+            output = run(network, images)
+            _check_maps(network.net, A, layers, len(images))
             S = score(output, targets, len(images))
             if S.requires_grad:
                 g = torch.autograd.grad(S.sum(), [A[n] for n in layers], allow_unused=True)
             else:
                 g = [None] * len(layers)
-    except RuntimeError as error:
-        explained = explain_failure(error, net, images)
+    except FAILURES as error:
+        explained = explain_failure(error, network, images)
         raise explained from (None if explained is error else error)
     for name, gradient in zip(layers, g, strict=True):
         if gradient is None:
-            raise ValueError(f"the score does not depend on layer {name!r}; accepted: a layer between image and score")
+            raise ValueError(_no_gradient(network, images, fixed(output, targets), name))
     exact = {n: torch.promote_types(A[n].dtype, torch.float32) for n in layers}
     activations = {n: A[n].detach().to(exact[n]) for n in layers}
     gradients = {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True) if d is not None}
@@ -190,13 +187,13 @@ def activation(model: nn.Module, images: Tensor, targets: Targets = None,
 
     One forward pass; half precision and quantised activations come back as float32. Errors: as `probe_layers`.
     """
-    images, net = check_images(images), unwrap(model)
-    layers = list(find_layers(net, layer, images))
+    images, network = check_images(images), as_network(model)
+    layers = list(find_layers(network, layer, images, targets))
     if len(layers) > 1:
         raise ValueError(f"{len(layers)} layers given ({', '.join(layers)}); accepted here: one")
-    with capture(model, layers) as seen:
-        output = predict(model, images)
-    _check_maps(seen, layers)
+    with capture(network, layers) as seen:
+        output = predict(network, images)
+    _check_maps(network.net, seen, layers, len(images))
     A = seen[layers[0]]
     if A.is_quantized:
         A = A.dequantize()

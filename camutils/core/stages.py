@@ -5,8 +5,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from .layers import POOLS, default_layer, unwrap
-from .probe import capture, check_images, explain_failure
+from .capture import capture
+from .layers import POOLS, default_layer
+from .network import unwrap
+from .probe import check_images, explain_failure
 
 SILENT = (*POOLS, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Identity)
 
@@ -41,7 +43,7 @@ def _outermost(net: nn.Module, name: str) -> str:
     return name
 
 
-def stages(model: nn.Module, images: Tensor | None = None) -> list[str]:
+def stages(model: nn.Module, images: Tensor | None = None, targets: object = None) -> list[str]:
     """Names of the stage outputs, in order, the last one being `default_layer`'s: where S = sum g*A + beta can be read.
 
     ResNet-like networks: `layer1` to `layer4`. All others: one image runs through; of the modules that follow one another

@@ -33,6 +33,9 @@ def class_indices(targets: int | Sequence[int] | Tensor, classes: int, batch: in
         raise ValueError(f"{len(values)} targets for {batch} images; accepted: one int for all, or one per image")
     wrong = sorted({v for v in values if not 0 <= v < classes})
     if wrong:
+        if classes == 1:
+            raise ValueError(f"target {', '.join(map(str, wrong))} for a network with one logit; accepted: None or 0, the logit; "
+                             "for the negative class a callable: lambda output: -output[:, 0]")
         raise ValueError(f"target {', '.join(map(str, wrong))} out of range; accepted: 0 to {classes - 1} ({classes} classes)")
     return torch.tensor(values, dtype=torch.long)
 
@@ -53,7 +56,8 @@ def score(output: Any, targets: Targets, batch: int) -> Tensor:
     else:
         if not isinstance(output, Tensor) or output.ndim != 2:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(f"the network returned {got}, not (B, classes); accepted then: targets=callable, output -> (B,)")
+            raise ValueError(f"the network returned {got}, not (B, classes); accepted then: output=, a function "
+                             "of it that gives logits (B, classes), or targets=callable, output -> (B,)")
         if targets is None:
             chosen = output.argmax(1)
         else:
@@ -70,5 +74,6 @@ def fixed(output: Any, targets: Targets) -> Targets:
     if targets is not None:
         return targets
     if not isinstance(output, Tensor) or output.ndim != 2:
-        raise ValueError("targets=None with an output that is not (B, classes); accepted then: targets=callable, output -> (B,)")
+        raise ValueError("targets=None with an output that is not (B, classes); accepted then: output=, a function of it that "
+                         "gives logits (B, classes), or targets=callable, output -> (B,)")
     return output.argmax(1)

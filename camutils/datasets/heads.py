@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..core.capture import evaluating
 from ..core.layers import Layer, find_layers
-from ..core.probe import check_images, evaluating
+from ..core.probe import check_images
 from ..extras import extra
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.layers import unwrap
+from ..core.network import unwrap
 
 VOC_TO_IMAGENET = {
     "aeroplane": [404, 895],  # airliner, warplane

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from ..core.layers import Layer, unwrap
+from ..core.layers import Layer
 from ..core.maps import Method, normalise
+from ..core.network import unwrap
 from ..core.targets import Targets
 from ..extras import extra
 from .metrics import cascading_randomisation, spearman

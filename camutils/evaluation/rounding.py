@@ -4,14 +4,14 @@ A method whose map moves by about as little as the numbers did can be read to th
 is the larger (in a ranking of pixels, a grouping of channels, a max-pooling layer) may answer otherwise, and its map jumps.
 """
 
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..core.layers import Layer, find_layers, unwrap
+from ..core.layers import Layer, find_layers
 from ..core.maps import Method
+from ..core.network import Network, copied
 from ..core.probe import check_images, predict
 from ..core.targets import Targets, fixed
 from .metrics.forward import check_maps
@@ -30,7 +30,7 @@ def _moved(x: Tensor, shape: torch.Size, rng: torch.Generator) -> Tensor:
     return torch.where(step == 0, x, torch.nextafter(x, torch.copysign(torch.tensor(torch.inf, dtype=x.dtype), step.to(x.dtype))))
 
 
-def one_ulp(model: nn.Module, images: Tensor, seed: int = 0) -> tuple[nn.Module, Tensor]:
+def one_ulp(model: nn.Module, images: Tensor, seed: int = 0) -> tuple[Network, Tensor]:
     """A copy of the network and the images, every number of both moved by one unit in the last place, or not at all.
 
         w' = w + s ulp(w),    x' = x + s ulp(x),    s drawn from -1, 0, 1 for every number by itself
@@ -39,13 +39,13 @@ def one_ulp(model: nn.Module, images: Tensor, seed: int = 0) -> tuple[nn.Module,
     the same draw, and what lies in [0, 1] stays there. The caller's network, images and the global random state are untouched.
     Raises TypeError, ValueError for images that are no finite float batch.
     """
-    images, net, rng = check_images(images), deepcopy(unwrap(model)), torch.Generator().manual_seed(seed)
+    images, network, rng = check_images(images), copied(model), torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for w in (*net.parameters(), *net.buffers()):
+        for w in (*network.parameters(), *network.buffers()):
             if w.is_floating_point():
                 w.copy_(_moved(w, w.shape, rng))
     x = _moved(images, images.shape[1:], rng).to(images)
-    return net, torch.where((images >= 0) & (images <= 1), x.clamp(0, 1), x)
+    return network, torch.where((images >= 0) & (images <= 1), x.clamp(0, 1), x)
 
 
 def rounding_sensitivity(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,

@@ -6,7 +6,7 @@ clusters.py (the groups), masks.py (the scores), here base, scissors and the mer
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, Unpack, overload
 
 import torch
 from torch import Tensor, nn, relu
@@ -14,6 +14,7 @@ from torch import Tensor, nn, relu
 from ..core.baselines import baseline_images
 from ..core.layers import Layer
 from ..core.maps import einsum, finish, normalise, over_layers, shown_maps, upsample
+from ..core.network import How, as_network
 from ..core.probe import activation, check_images
 from ..core.targets import Targets
 from .parts.clusters import Estimator, check_grouping, group_channels
@@ -96,7 +97,7 @@ def _check(n_clusters: int | str, clustering: str | Estimator, merge: str, seed:
 def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
                 n_clusters: int | str = 10, clustering: str | Estimator = "kmeans", merge: str = "cut",
                 baseline: str | Tensor = "black", seed: int = 0, chunk: int | None = None,
-                return_parts: Literal[False] = False) -> Tensor:
+                return_parts: Literal[False] = False, **how: Unpack[How]) -> Tensor:
     """The heat map."""
 
 
@@ -104,7 +105,7 @@ def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer
 def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
                 n_clusters: int | str = 10, clustering: str | Estimator = "kmeans", merge: str = "cut",
                 baseline: str | Tensor = "black", seed: int = 0, chunk: int | None = None,
-                return_parts: Literal[True]) -> Parts:
+                return_parts: Literal[True], **how: Unpack[How]) -> Parts:
     """The heat map and what it is made of."""
 
 
@@ -112,7 +113,7 @@ def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer
 def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
                 n_clusters: int | str = 10, clustering: str | Estimator = "kmeans", merge: str = "cut",
                 baseline: str | Tensor = "black", seed: int = 0, chunk: int | None = None,
-                return_parts: bool = False) -> Tensor | Parts:
+                return_parts: bool = False, **how: Unpack[How]) -> Tensor | Parts:
     """Show where the cluster that the class needs most differs from the one it needs least (arXiv 2302.01642).
 
         C_n = mean of A_k over cluster n,    m_n = N(Up C_n),    s_n = S(m_n x + (1 - m_n) x') - S(x'),    p = softmax_n(s)
@@ -134,6 +135,7 @@ def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer
     Raises ValueError, TypeError as `probe_layers`, and for values of options that are not accepted. Derived in
     notebooks/30_cluster_cam.
     """
+    model = as_network(model, **how)
     images = check_images(images)
     _check(n_clusters, clustering, merge, seed)
     chunk = at_once(images) if chunk is None else chunk

@@ -10,7 +10,7 @@ Letters: A, g activation and gradient of a layer (B,K,h,w). Derived and measured
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn, relu
@@ -18,6 +18,7 @@ from torch import Tensor, nn, relu
 from ..core.baselines import blurred
 from ..core.layers import Layer, find_layers
 from ..core.maps import einsum, finish, normalise, shown_maps, upsample
+from ..core.network import How, as_network
 from ..core.probe import Probed, check_images, predict, probe_layers
 from ..core.stages import stages
 from ..core.targets import Targets, fixed
@@ -110,7 +111,7 @@ def _check(given: dict[str, str], steps: int, n_clusters: int, seed: int) -> Non
 def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
                  channel_weight: str = "pixel_positive", path: str = "point", layer_weight: str = "contribution",
                  clustering: str = "cut", scales: Iterable[float] = (1,), ratio: str | None = None, steps: int = 5,
-                 n_clusters: int = 8, seed: int = 0) -> Tensor:
+                 n_clusters: int = 8, seed: int = 0, **how: Unpack[How]) -> Tensor:
     """Cross the axes of Integrative CAM, GIG-CAM+M and Cluster-CAM freely (arXiv 2412.01354, KSII TIIS 19(4), arXiv 2302.01642).
 
         L = ReLU(N(sum_l lambda_l N(R_l)) - m_scissors),    R_l = refine_s(mean_t ReLU(sum_k w_k A_k at x_t, scale s))
@@ -130,13 +131,14 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
     Raises ValueError, TypeError as `probe_layers`, and for values of options that are not accepted. Derived in
     notebooks/43_combining.
     """
+    model = as_network(model, **how)
     images = check_images(images)
     scales, ratio = check_scales(scales, "grid", ratio), ratio or "bounded"
     _check({"channel_weight": channel_weight, "path": path, "layer_weight": layer_weight, "clustering": clustering}, steps,
            n_clusters, seed)
     if layer is None and layer_weight != "last":
-        layer = stages(model, images)
-    names, size = list(find_layers(model, layer, images)), images.shape[-2:]
+        layer = stages(model, images, targets)
+    names, size = list(find_layers(model, layer, images, targets)), images.shape[-2:]
     by_score = channel_weight == "score"
     at_hand = path == "point" and scales[0] == 1 and not by_score  # then the first maps come from the images themselves
     seen = None                                                    # what one pass of the images themselves tells

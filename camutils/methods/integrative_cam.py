@@ -7,13 +7,14 @@ every choice is an option: links.py and rivals.py (the function), biases.py (the
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import torch
 from torch import Tensor, nn, relu
 
 from ..core.layers import Layer
 from ..core.maps import einsum, finish, normalise, upsample
+from ..core.network import How, as_network
 from ..core.probe import Probed, probe_layers
 from ..core.stages import stages
 from ..core.targets import Targets
@@ -123,7 +124,7 @@ def _bias(model: nn.Module, images: Tensor, targets: Targets, seen: Probed, beta
 def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
                     link: Link | None = None, bias: str | None = None, channel_weight: str | None = None,
                     layer_weight: str | None = None, filter_redundant: float | None = None, preset: str = "tuned",
-                    mass: float = 0.999, return_parts: Literal[False] = False) -> Tensor:
+                    mass: float = 0.999, return_parts: Literal[False] = False, **how: Unpack[How]) -> Tensor:
     """The heat map."""
 
 
@@ -131,14 +132,14 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
 def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
                     link: Link | None = None, bias: str | None = None, channel_weight: str | None = None,
                     layer_weight: str | None = None, filter_redundant: float | None = None, preset: str = "tuned",
-                    mass: float = 0.999, return_parts: Literal[True]) -> Parts:
+                    mass: float = 0.999, return_parts: Literal[True], **how: Unpack[How]) -> Parts:
     """The heat map and what it is made of."""
 
 
 def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
                     link: Link | None = None, bias: str | None = None, channel_weight: str | None = None,
                     layer_weight: str | None = None, filter_redundant: float | None = None, preset: str = "tuned",
-                    mass: float = 0.999, return_parts: bool = False) -> Tensor | Parts:
+                    mass: float = 0.999, return_parts: bool = False, **how: Unpack[How]) -> Tensor | Parts:
     """Integrative CAM (arXiv 2412.01354): every layer's map with a bias, fused by a weight per layer.
 
         L = N(sum_l lambda_l Up N(M_l)),    M_l = ReLU(sum_k w_k A_k + b_l),    sum_l lambda_l = 1
@@ -160,9 +161,10 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
     Raises ValueError, TypeError as `probe_layers`, and for values of options that are not accepted.
     Derived in notebooks/10_integrative_cam.
     """
+    model = as_network(model, **how)
     chosen = _settings(preset, {"link": link, "bias": bias, "channel_weight": channel_weight, "layer_weight": layer_weight,
                                 "filter_redundant": filter_redundant})
-    asked = stages(model, images) if layer is None else layer
+    asked = stages(model, images, targets) if layer is None else layer
     seen, dY, alpha_of = _differentiate(model, images, targets, asked, chosen["link"], mass)
     names, A, g = tuple(seen.A), list(seen.A.values()), list(seen.g.values())
     explained = torch.stack([einsum("bn,bn->b", d.flatten(1), a.flatten(1)) for a, d in zip(A, g, strict=True)], 1)

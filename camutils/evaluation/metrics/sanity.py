@@ -1,14 +1,14 @@
 """Does the map depend on what the network has learned? Randomise it from the head down and watch the map change."""
 
 from collections.abc import Iterable
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ...core.layers import Layer, find_layers, unwrap
+from ...core.layers import Layer, find_layers
 from ...core.maps import Method
+from ...core.network import copied
 from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
 from .similarity import spearman
@@ -41,18 +41,19 @@ def cascading_randomisation(method: Method, model: nn.Module, images: Tensor, ta
     Works on a copy: the caller's network and the global random state are untouched. One call of `method` per module and one more.
     Raises ValueError for an unknown module; otherwise as `method`.
     """
-    images, net = check_images(images), deepcopy(unwrap(model))
-    targets = fixed(predict(net, images), targets) if targets is None else targets
+    images, network = check_images(images), copied(model)
+    net = network.net
+    targets = fixed(predict(network, images), targets) if targets is None else targets
     if layer is not None and layer != "all":  # a module of the caller's network is known by its name in the copy
         layer = list(find_layers(model, layer, images))
     own = [n for n, m in net.named_modules() if any(True for _ in m.parameters(recurse=False))]
     names = own[::-1] if modules is None else list(find_layers(net, list(modules)))
     rng, inside = torch.Generator().manual_seed(seed), dict(net.named_modules())
-    L = method(net, images, targets, layer, **options)
+    L = method(network, images, targets, layer, **options)
     rows: list[Tensor] = []
     empty = spearman(L, L).isnan()
     for name in names:
         redraw(inside[name].parameters(recurse=modules is not None), rng)
-        rho = spearman(L, method(net, images, targets, layer, **options))
+        rho = spearman(L, method(network, images, targets, layer, **options))
         rows.append(torch.where(empty, torch.nan, rho.nan_to_num(0)))
     return Cascade(names, torch.stack(rows))

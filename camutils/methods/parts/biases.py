@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...core.layers import NORMS, Layer, find_layers, unwrap
-from ...core.probe import capture, check_images, probe_layers
+from ...core.capture import capture
+from ...core.layers import NORMS, Layer, find_layers
+from ...core.network import as_network, first_row, unwrap
+from ...core.probe import check_images, probe_layers, run
 from ...core.targets import Targets, score
 
 REMAINDER = "remainder"
@@ -65,10 +67,10 @@ def bias_contributions(model: nn.Module, images: Tensor, targets: Targets = None
     if len(seen.A) > 1:
         raise ValueError(f"{len(seen.A)} layers given ({', '.join(seen.A)}); accepted here: one")
     ((name, A),), (g,) = seen.A.items(), seen.g.values()
-    net = unwrap(model)
-    modules = {n: m for n, m in net.named_modules() if isinstance(m, nn.Hardtanh) or effective_bias(m) is not None}
-    with capture(model, list({name: 0, **modules}), gradients=True) as out:
-        S = score(net(check_images(images)), targets, len(images))
+    network = as_network(model, reshape="none")
+    modules = {n: m for n, m in network.net.named_modules() if isinstance(m, nn.Hardtanh) or effective_bias(m) is not None}
+    with capture(network, list({name: 0, **modules}), gradients=True) as out:
+        S = score(run(network, check_images(images)), targets, len(images))
         order = list(out)
         above = [n for n in order[order.index(name) + 1 :] if n in modules and len(out[n]) == len(images)]
         gradients = torch.autograd.grad(S.sum(), [out[n] for n in above], allow_unused=True) if above else ()
@@ -90,12 +92,12 @@ def own_biases(model: nn.Module, images: Tensor, layer: Layer = None) -> dict[st
     residual block also the projection's), found by one pass of the first image: a random-free gradient at A arrives at such a
     module unchanged, or cut to 0 by the ReLU. After smooth activations and concatenations there is none: zeros.
     """
-    image, net = check_images(images)[:1], unwrap(model)
-    modules = dict(net.named_modules())
+    image, network = check_images(images)[:1], as_network(model)
+    modules = dict(network.net.named_modules())
     biased = [n for n, m in modules.items() if effective_bias(m) is not None]
-    names, own = list(find_layers(net, layer, image)), {}
-    with capture(model, list(dict.fromkeys([*names, *biased])), gradients=True) as out:
-        net(image)
+    names, own = list(find_layers(network, layer, image)), {}
+    with capture(network, list(dict.fromkeys([*names, *biased])), gradients=True) as out:
+        run(network, image, first_row(image))
         order = list(out)
         for name in names:
             A = out[name]
@@ -116,7 +118,7 @@ def classifier_bias(model: nn.Module, output: Any, targets: Targets, batch: int)
     The layer: the last linear layer or convolution with as many outputs as `output` (B, C) has classes. Zeros where there is
     none, or where it has no bias.
     """
-    like = next(model.parameters())
+    like = next(model.parameters(), torch.zeros(()))
     if not isinstance(output, Tensor) or output.ndim != 2:
         return torch.zeros(batch, dtype=like.dtype, device=like.device)
     sizes = [(m, getattr(m, "out_features", getattr(m, "out_channels", 0))) for m in unwrap(model).modules()]

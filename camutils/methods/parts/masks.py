@@ -17,9 +17,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ...core.layers import unwrap
+from ...core.capture import evaluating
 from ...core.maps import normalise, upsample
-from ...core.probe import check_images, evaluating, explain_failure, run
+from ...core.network import as_network
+from ...core.probe import FAILURES, check_images, explain_failure, run
 from ...core.targets import Targets, class_indices, score
 
 Tried = dict[tuple[torch.device, torch.dtype, tuple[int, ...]], dict[int, list[float]]]  # (.., shape) -> {chunk: [s per image]}
@@ -102,24 +103,24 @@ def scores_of_live(model: nn.Module, images: Tensor, targets: Targets, maps: Ten
         raise TypeError("targets are None; accepted here: fixed ones: an int, a list or LongTensor, or a callable output -> (B,)")
     _check(images, maps, chunk)
     B, M = live.shape
-    net, grid = unwrap(model), maps.flatten(0, 1)  # (B M, h, w): mask m of image b is row b M + m
+    network, grid = as_network(model), maps.flatten(0, 1)  # (B M, h, w): mask m of image b is row b M + m
 
     def output(rows: Tensor) -> Any:
-        if B == 1:
-            return run(net, _masked(images, grid[rows], baseline))
         image = rows // M
+        if B == 1:
+            return run(network, _masked(images, grid[rows], baseline), image)
         start = None if baseline is None else baseline[image]
-        return run(net, _masked(images[image], grid[rows], start))
+        return run(network, _masked(images[image], grid[rows], start), image)
 
     try:
-        with evaluating(net), torch.inference_mode(False), torch.no_grad():
+        with evaluating(network), torch.inference_mode(False), torch.no_grad():
             S = torch.zeros(B * M, dtype=torch.promote_types(images.dtype, torch.float32), device=images.device)
             if callable(targets):
                 _score_whole_batches(S, output, targets, live)
                 return S.view(B, M)
-            _score_chunks(S, output, targets, live, _trials(net, images), chunk)
-    except RuntimeError as error:
-        explained = explain_failure(error, net, images)
+            _score_chunks(S, output, targets, live, _trials(network.net, images), chunk)
+    except FAILURES as error:
+        explained = explain_failure(error, network, images)
         raise explained from (None if explained is error else error)
     S = S.view(B, M)
     score(S, lambda S: S.sum(1), B)  # raises where one is not finite: once, since each look makes an accelerator wait

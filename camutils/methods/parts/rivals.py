@@ -17,8 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...core.layers import Layer, unwrap
-from ...core.probe import Probed, capture, check_images, probe_layers
+from ...core.capture import capture
+from ...core.layers import Layer
+from ...core.network import as_network
+from ...core.probe import Probed, check_images, probe_layers, run
 from ...core.targets import Targets, class_indices
 from .links import Derivatives
 
@@ -65,7 +67,8 @@ def rival_derivatives(model: nn.Module, images: Tensor, targets: Targets = None,
         raise ValueError(f"mass {mass}; accepted: above 0, up to 1 (every class)")
     if callable(targets):
         raise ValueError(f"link {link!r} with a callable target; accepted: a class, since the other logits are its rivals")
-    seen, net = probe_layers(model, images, targets, layer), unwrap(model)
+    network = as_network(model)
+    seen = probe_layers(network, images, targets, layer)
     with torch.inference_mode(False):
         logits = seen.output.detach().to(torch.float32 if seen.output.device.type == "mps" else torch.float64)
         if logits.shape[1] < 2:
@@ -76,8 +79,8 @@ def rival_derivatives(model: nn.Module, images: Tensor, targets: Targets = None,
             chosen = class_indices(targets, logits.shape[1], len(logits)).to(logits.device)
         order, q, enough, u = _rank(logits, chosen, mass)
     names = list(seen.A)
-    with capture(model, names, gradients=True) as A:
-        picked = net(check_images(images)).gather(1, order).unbind(1)
+    with capture(network, names, gradients=True) as A:
+        picked = run(network, check_images(images)).gather(1, order).unbind(1)
         at = [A[n] for n in names]
         first: dict[str, Tensor] = {}                      # gradients of the strongest rival
         sums = {n: [q.new_zeros(())] * 3 for n in names}   # layer -> E[e], E[e^2], E[e^3]

@@ -13,6 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
 from ...core.layers import Layer
 from ...core.maps import Method, normalise, upsample
+from ...core.network import as_network, take_how
 from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
 
@@ -76,6 +77,7 @@ def levels(method: Method, model: nn.Module, images: Tensor, targets: Targets = 
            scales: Iterable[float] = SCALES, pooling: str = "grid", ratio: str | None = None, **options: Any) -> Iterator[Level]:
     """The fusion scale by scale, smallest first: `Level`s. Arguments and errors: as `multi_scale`."""
     scales, ratio = check_scales(scales, pooling, ratio), ratio or ("plain" if pooling == "released" else "bounded")
+    model = as_network(model, **take_how(options))
     return _levels(method, model, check_images(images), targets, layer, scales, pooling, ratio, options)
 
 
