@@ -36,7 +36,7 @@ class Recorded(dict[str, Tensor]):
 
 
 def split_name(layer: str) -> tuple[str, int | None, tuple[str, ...]]:
-    """A layer's spelled name in parts: "conv2[0]" -> conv2, call 0, (); "conv2:add:relu" -> conv2, None, functions (add, relu)."""
+    """A layer's name in parts: "conv2[0]" -> conv2, call 0, (); "conv2:add:relu" -> conv2, None, functions (add, relu)."""
     module, *functions = layer.split(":")
     call: int | None = None
     if module.endswith("]") and module[:-1].rpartition("[")[2].isdigit():
@@ -142,7 +142,9 @@ def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iter
     recorded, owner = Recorded(), get_ident()
     size: list[tuple[int, int]] = []  # of the pictures
 
-    def see_size(module: nn.Module, args: Any, kwargs: Any) -> None:
+    def begin(module: nn.Module, args: Any, kwargs: Any) -> None:
+        recorded.clear()  # of an earlier call of the network
+        recorded.calls.clear()
         pictures = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor) and one.ndim == 4]
         if pictures:
             size[:] = [(pictures[0].shape[-2], pictures[0].shape[-1])]
@@ -191,7 +193,7 @@ def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iter
             if split_name(name)[2]:
                 following.follow(name, split_name(name)[2])
             stack.callback(_hook(module, name, recorder(name)).remove)
-        stack.callback(net.register_forward_pre_hook(see_size, with_kwargs=True).remove)
+        stack.callback(net.register_forward_pre_hook(begin, with_kwargs=True).remove)
         if following.chains:
             stack.enter_context(following)
         if any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in [model, *net.modules()]):

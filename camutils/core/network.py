@@ -108,8 +108,8 @@ def as_network(model: nn.Module, **how: Unpack[How]) -> Network:
     if not isinstance(model, Network):
         unknown = how.keys() - How.__annotations__.keys()
         if unknown:
-            raise TypeError(f"unknown option {', '.join(sorted(unknown))}; accepted beside the method's own: "
-                            f"{', '.join(How.__annotations__)}")
+            raise TypeError(f"unexpected keyword argument {', '.join(map(repr, sorted(unknown)))}; accepted beside the method's "
+                            f"own: {', '.join(How.__annotations__)}")
         return Network(model, **how)
     if not how:
         return model
@@ -123,9 +123,11 @@ def take_how(options: dict[str, Any]) -> How:
     return {key: options.pop(key) for key in How.__annotations__ if key in options}  # type: ignore[return-value]  # its own keys
 
 
-def copied(model: nn.Module) -> Network:
-    """The same question to a copy of the network, whose weights may be changed."""
-    network = copy(as_network(model))
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of the network, whose weights may be changed; of a `Network` one that asks the copy the same question."""
+    if not isinstance(model, Network):
+        return deepcopy(unwrap(model))
+    network = copy(model)
     network._modules = {"net": deepcopy(unwrap(model))}
     return network
 

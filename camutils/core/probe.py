@@ -59,7 +59,8 @@ def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> Excep
         return ValueError("the layer lies inside or below a reentrant checkpoint, which gives no gradient at it; accepted: "
                           "torch.utils.checkpoint with use_reentrant=False, a layer above it, or a method that needs no "
                           "gradient: score_cam, cluster_cam")
-    if isinstance(error, AssertionError) or "shapes cannot be multiplied" in said:
+    about_size = any(word in said.lower() for word in ("height", "width", "size", "shape"))
+    if "shapes cannot be multiplied" in said or (isinstance(error, AssertionError) and about_size):
         H, W = images.shape[-2:]
         return ValueError(f"this network does not take images of {H} x {W} pixels ({said}); a linear layer behind a flattening, "
                           "or a table of positions, fixes the size; other sizes (multi_scale, scales=...) need a network that "
@@ -135,7 +136,8 @@ def _no_gradient(model: nn.Module, images: Tensor, targets: Targets, layer: str)
     if torch.equal(before, after):
         return f"the score does not depend on layer {layer!r}; accepted: a layer between image and score"
     return (f"the score depends on layer {layer!r}, but the forward pass lets no gradient through to it (no_grad, detach, "
-            "rounding or an arg max on the way); accepted: a layer above that place, or a method that needs none: score_cam, cluster_cam")
+            "rounding or an arg max on the way); accepted: a layer above that place, or a method that needs no gradient: "
+            "score_cam, cluster_cam")
 
 
 def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None) -> Probed:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..core.layers import Layer, find_layers
 from ..core.maps import Method
-from ..core.network import Network, copied
+from ..core.network import copied
 from ..core.probe import check_images, predict
 from ..core.targets import Targets, fixed
 from .metrics.forward import check_maps
@@ -30,7 +30,7 @@ def _moved(x: Tensor, shape: torch.Size, rng: torch.Generator) -> Tensor:
     return torch.where(step == 0, x, torch.nextafter(x, torch.copysign(torch.tensor(torch.inf, dtype=x.dtype), step.to(x.dtype))))
 
 
-def one_ulp(model: nn.Module, images: Tensor, seed: int = 0) -> tuple[Network, Tensor]:
+def one_ulp(model: nn.Module, images: Tensor, seed: int = 0) -> tuple[nn.Module, Tensor]:
     """A copy of the network and the images, every number of both moved by one unit in the last place, or not at all.
 
         w' = w + s ulp(w),    x' = x + s ulp(x),    s drawn from -1, 0, 1 for every number by itself

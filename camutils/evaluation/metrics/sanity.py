@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...core.layers import Layer, find_layers
 from ...core.maps import Method
-from ...core.network import copied
+from ...core.network import copied, unwrap
 from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
 from .similarity import spearman
@@ -42,7 +42,7 @@ def cascading_randomisation(method: Method, model: nn.Module, images: Tensor, ta
     Raises ValueError for an unknown module; otherwise as `method`.
     """
     images, network = check_images(images), copied(model)
-    net = network.net
+    net = unwrap(network)
     targets = fixed(predict(network, images), targets) if targets is None else targets
     if layer is not None and layer != "all":  # a module of the caller's network is known by its name in the copy
         layer = list(find_layers(model, layer, images))
