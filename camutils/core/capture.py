@@ -6,9 +6,8 @@ Nothing of the caller's is changed: flags, gradients, hooks, random state. Shown
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Lock, RLock, get_ident
+from threading import RLock, get_ident
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +17,12 @@ from torch.utils._pytree import tree_leaves
 
 from .layers import Layer, find_layers
 from .layouts import layout_of
-from .network import Network, as_network, unwrap
+from .names import function_name, split_name
+from .network import Network, alone, as_network, evaluating
 
 Keep = Callable[[str, object], Tensor]  # spelled name of a layer, what it put out -> what the network goes on with
 
 STANCE = RLock()
-GUARD = Lock()
-_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()  # Any: an RLock per network
 
 
 class Recorded(dict[str, Tensor]):
@@ -33,52 +31,6 @@ class Recorded(dict[str, Tensor]):
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
-
-
-def split_name(layer: str) -> tuple[str, int | None, tuple[str, ...]]:
-    """A layer's name in parts: "conv2[0]" -> conv2, call 0, (); "conv2:add:relu" -> conv2, None, functions (add, relu)."""
-    module, *functions = layer.split(":")
-    call: int | None = None
-    if module.endswith("]") and module[:-1].rpartition("[")[2].isdigit():
-        module, _, number = module[:-1].rpartition("[")
-        call = int(number)
-    return module, call, tuple(functions)
-
-
-def function_name(function: Callable[..., Any]) -> str:
-    """What a torch function is called in a layer's name: `relu_` and `relu` are relu, `__add__` and `__iadd__` are add."""
-    name = getattr(function, "__name__", "").strip("_")
-    return name[1:] if name in ("iadd", "isub", "imul", "radd", "rsub", "rmul") else name
-
-
-@contextmanager
-def alone(model: nn.Module) -> Iterator[None]:
-    """Run the body while no other thread may look into this network or change its flags; the same thread may, again."""
-    with GUARD:
-        lock = _LOCKS.setdefault(unwrap(model), RLock())
-    with lock:
-        yield
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run the body with every submodule in eval mode, one thread at a time; afterwards each one's own flag is back.
-
-    A `Network` with mode "as is" keeps its flags.
-    """
-    if isinstance(model, Network) and model.mode == "as is":
-        with alone(model):
-            yield
-        return
-    with alone(model):
-        flags = [(module, module.training) for module in unwrap(model).modules()]
-        for module, _ in flags:
-            module.training = False
-        try:
-            yield
-        finally:
-            for module, flag in flags:
-                module.training = flag
 
 
 class _Following(TorchFunctionMode):
@@ -152,8 +104,8 @@ def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iter
     def keep(layer: str, out: object) -> Tensor:
         if not isinstance(out, Tensor):
             raise ValueError(f"layer {layer!r} puts out a {type(out).__name__}; accepted: a layer that puts out one tensor")
-        call = split_name(layer)[1]
-        call = network.call if call is None else call
+        _, call, functions = split_name(layer)
+        call = -1 if functions else network.call if call is None else call
         recorded.calls[layer] += 1
         if call not in (-1, recorded.calls[layer] - 1):
             return out
@@ -174,14 +126,17 @@ def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iter
     following = _Following(keep)
 
     def recorder(layer: str) -> Callable[[nn.Module, object, object], Tensor | None]:
-        functions = split_name(layer)[2]
+        _, call, functions = split_name(layer)
+        calls = 0
 
         def hook(module: nn.Module, args: object, out: object) -> Tensor | None:
             if get_ident() != owner:
                 return None
             if functions:
-                if isinstance(out, Tensor):
+                nonlocal calls
+                if isinstance(out, Tensor) and call in (None, calls):
                     following.begin(layer, out)
+                calls += 1
                 return None
             return keep(layer, out)
 

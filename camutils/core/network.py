@@ -7,9 +7,12 @@ gives it wherever a model is accepted.
     cam.drop_increase(cam.Network(model, forward_args=(age,)), images, maps)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy, deepcopy
+from threading import Lock, RLock
 from typing import Any, TypedDict, Unpack
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +20,8 @@ from torch.utils._pytree import tree_map_only
 
 ARRANGEMENTS = ("tokens", "channels_last", "none")
 MODES = ("eval", "as is")
+GUARD = Lock()
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()  # Any: an RLock per network
 Reshape = str | Callable[[Tensor], Tensor] | None
 
 
@@ -135,3 +140,33 @@ def copied(model: nn.Module) -> nn.Module:
 def first_row(images: Tensor) -> Tensor:
     """Row 0 as `rows`, for a pass of the batch's first image alone."""
     return torch.zeros(1, dtype=torch.long, device=images.device)
+
+
+@contextmanager
+def alone(model: nn.Module) -> Iterator[None]:
+    """Run the body while no other thread may look into this network or change its flags; the same thread may, again."""
+    with GUARD:
+        lock = _LOCKS.setdefault(unwrap(model), RLock())
+    with lock:
+        yield
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run the body with every submodule in eval mode, one thread at a time; afterwards each one's own flag is back.
+
+    A `Network` with mode "as is" keeps its flags.
+    """
+    if isinstance(model, Network) and model.mode == "as is":
+        with alone(model):
+            yield
+        return
+    with alone(model):
+        flags = [(module, module.training) for module in unwrap(model).modules()]
+        for module, _ in flags:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module, flag in flags:
+                module.training = flag

@@ -12,9 +12,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from .capture import Recorded, capture, evaluating, split_name
+from .capture import Recorded, capture
 from .layers import Layer, find_layers
-from .network import as_network, unwrap
+from .names import split_name
+from .network import as_network, evaluating, unwrap
 from .targets import Targets, fixed, score
 
 _TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # network -> layers of which a warning was given

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..core.capture import evaluating
 from ..core.layers import Layer, find_layers
+from ..core.network import evaluating
 from ..core.probe import check_images
 from ..extras import extra
 

@@ -23,8 +23,8 @@ import torch.distributed as dist
 from torch import nn
 from tqdm import tqdm
 
-from ..core.capture import evaluating
 from ..core.maps import Method
+from ..core.network import evaluating
 from ..datasets import VOC_CLASSES, Images, Sample, Skipped, grouped_output, open_dataset
 from ..datasets.ahead import load_ahead
 from ..datasets.sample import Label

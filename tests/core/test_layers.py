@@ -13,7 +13,7 @@ FAMILIES = {
     "alexnet": "features.11", "vgg11": "features.19", "vgg11_bn": "features.27", "vgg16": "features.29",
     "resnet18": "layer4", "resnet50": "layer4", "resnext50_32x4d": "layer4", "wide_resnet50_2": "layer4",
     "mobilenet_v2": "features", "mobilenet_v3_small": "features", "efficientnet_b0": "features", "efficientnet_v2_s": "features",
-    "convnext_tiny": "features", "densenet121": "features", "squeezenet1_0": "features.12", "squeezenet1_1": "features.12",
+    "convnext_tiny": "features", "densenet121": "features", "squeezenet1_0": "features", "squeezenet1_1": "features",
     "googlenet": "inception5b", "inception_v3": "Mixed_7c", "shufflenet_v2_x0_5": "conv5", "mnasnet0_5": "layers",
     "regnet_y_400mf": "trunk_output", "swin_t": "permute"}
 RUN = ["alexnet", "vgg11", "resnet18", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "densenet121",
@@ -81,11 +81,11 @@ PLAIN = {
     "activation before batch norm": (lambda: plain(nn.Conv2d(3, 4, 3), nn.GELU(), nn.BatchNorm2d(4)), "2"),
     "pooling between": (lambda: plain(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2)), "1"),
     "network in network": (lambda: plain(nn.Conv2d(3, 6, 5), nn.ReLU(), nn.Conv2d(6, 6, 1), nn.ReLU(), nn.MaxPool2d(2),
-                                         nn.Conv2d(6, 5, 1), nn.ReLU()), "6"),
+                                         nn.Conv2d(6, 5, 1), nn.ReLU()), "3"),  # the last is the classifier, written as a convolution
     "convolution as classifier": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
                                                         nn.Conv2d(4, 5, 1), nn.Flatten()), "1"),
     "nested": (lambda: nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))), "0.1"),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))), "0"),
 }
 
 

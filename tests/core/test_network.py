@@ -67,7 +67,7 @@ def test_metrics_take_a_network(images):
     steady = cam.rounding_sensitivity(cam.grad_cam, network, images, 1, "tiny.conv2", draws=1)
     assert steady.largest.max() < 1e-3
     cascade = cam.cascading_randomisation(cam.grad_cam, network, images, 1, "tiny.conv2")
-    assert cascade.rho.shape == (len(cascade.modules), 4)
+    assert cascade.correlation.shape == (len(cascade.modules), 4)
 
 
 @pytest.mark.parametrize(("bad", "error", "said"), [

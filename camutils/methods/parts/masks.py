@@ -17,9 +17,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ...core.capture import evaluating
 from ...core.maps import normalise, upsample
-from ...core.network import as_network
+from ...core.network import as_network, evaluating
 from ...core.probe import FAILURES, check_images, explain_failure, run
 from ...core.targets import Targets, class_indices, score
 
