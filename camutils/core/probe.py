@@ -104,7 +104,7 @@ def _check_maps(net: nn.Module, A: Recorded, layers: list[str], batch: int) -> N
             if calls:
                 raise ValueError(f"layer {n!r} is called {calls} time{'s' * (calls > 1)}; accepted as call: -1, 0 to {calls - 1}")
             raise ValueError(f"layer {n!r} is not reached; {accepted} that the forward pass calls as a module (a network of "
-                             "torch.export or torch.fx calls none)")
+                             "torch.jit, torch.export or torch.fx calls none)")
     for n, a in A.items():
         if a.ndim != 4:
             raise ValueError(f"layer {n!r} has shape {tuple(a.shape)}; {accepted}, or reshape='tokens', 'channels_last' or a "

@@ -43,7 +43,7 @@ class Trace(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A module or a function has put out a tensor: name, which call of it, shape, inside which module it ran, from which nodes."""
+    """A module or a function has put out a tensor: name, which call of it, shape, inside which module, from which nodes."""
 
     name: str
     call: int
@@ -150,7 +150,7 @@ def trace(network: Network, image: Tensor, targets: Targets = None) -> Trace:
     cuts, small = _cuts(seen, size, network.reshape if isinstance(network.reshape, str) else None)
     chain = _chain(network.net, seen, cuts)
     cuts = [c for c in cuts if not _only_pools(c, chain)]
-    default = next((c for c in reversed(_ends(cuts)) if _has_gradient(seen, c, size)), None)
+    default = next((c for c in reversed(cuts) if _has_gradient(seen, c, size)), None)
     if default is None:
         raise ValueError(f"no layer of {named} that every path to the score passes has a map of more than 1 x 1; name a layer")
     cuts = [c for c in cuts if c.place <= default.place]
@@ -301,7 +301,7 @@ def _chain(net: nn.Module, seen: _Run, cuts: list[Cut]) -> Chain:
             else:
                 chain.names.append(name)
 
-    add(root, prefix, True)
+    add(root, prefix, type(root) is not nn.Sequential or root is net)
     return chain
 
 

@@ -81,7 +81,7 @@ PLAIN = {
     "activation before batch norm": (lambda: plain(nn.Conv2d(3, 4, 3), nn.GELU(), nn.BatchNorm2d(4)), "2"),
     "pooling between": (lambda: plain(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2)), "1"),
     "network in network": (lambda: plain(nn.Conv2d(3, 6, 5), nn.ReLU(), nn.Conv2d(6, 6, 1), nn.ReLU(), nn.MaxPool2d(2),
-                                         nn.Conv2d(6, 5, 1), nn.ReLU()), "3"),  # the last is the classifier, written as a convolution
+                                         nn.Conv2d(6, 5, 1), nn.ReLU()), "3"),  # the last one classifies
     "convolution as classifier": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
                                                         nn.Conv2d(4, 5, 1), nn.Flatten()), "1"),
     "nested": (lambda: nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Sequential(

@@ -212,7 +212,8 @@ class Shared(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.a, self.b, self.c, self.relu = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 5, 3, 2, 1), nn.Conv2d(5, 6, 3, 1, 1), nn.ReLU()
+        self.a, self.b, self.c = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 5, 3, 2, 1), nn.Conv2d(5, 6, 3, 1, 1)
+        self.relu = nn.ReLU()
 
     def forward(self, x):
         return self.relu(self.c(self.relu(self.b(self.relu(self.a(x)))))).square().mean((2, 3))
@@ -256,7 +257,7 @@ def test_a_tensor_that_no_module_puts_out(name, images):
     assert_close(seen, A, rtol=0, atol=0)
     _, g = cam.probe(model, images, 1, "b:add:relu")
     assert_close(g, (model.fc.weight[1] / 64)[None, :, None, None].expand_as(A).detach())
-    assert maps(name, model, images, 1, "b:add:relu").any()
+    assert maps(name, model, images, 1, "b:add:relu").shape == (4, 16, 16)
     assert hooks(model) == hooks(seeded(Inlined, size=16))
 
 
