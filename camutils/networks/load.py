@@ -54,8 +54,8 @@ def _look_at(module: nn.Module, x: torch.Tensor) -> None:
         _TOLD.add(module)
         fix = "x / 255" if high else "the picture itself, since the mean is taken off inside"
         lowest, highest = x.detach().aminmax()
-        warnings.warn(f"pictures reach from {float(lowest):.3g} to {float(highest):.3g}; this network takes RGB in [0, 1]: give it "
-                      f"{fix}", stacklevel=2)
+        warnings.warn(f"pictures reach from {float(lowest):.3g} to {float(highest):.3g}; this network takes RGB in [0, 1]: give "
+                      f"it {fix}", stacklevel=2)
 
 
 def _standardise(module: nn.Module, args: tuple[Any, ...], mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Any, ...]:
