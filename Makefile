@@ -28,7 +28,7 @@ $(READY): pyproject.toml $(LOCK)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import pip' 2> /dev/null || { echo "$(VENV) is half made: rm -r $(VENV), then make again" >&2; exit 1; }
 	@echo "installing into $(VENV) (some minutes, once)"
-	@$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[book,test]' || \
+	@$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[book,photos,test]' || \
 	  { echo "not installed; the lines above say why. Without a network nothing can be fetched: call make again with one" >&2; exit 1; }
 	@touch $@
 
@@ -71,7 +71,7 @@ lock: $(UV)
 
 test-lowest: $(UV)
 	$(UV) venv --quiet --clear --seed --python $(PYTHON) build/lowest
-	$(UV) pip install --quiet --python build/lowest --resolution lowest-direct --editable '.[book,test]'
+	$(UV) pip install --quiet --python build/lowest --resolution lowest-direct --editable '.[book,photos,test]'
 	build/lowest/bin/python -m pytest -p no:nbval --override-ini addopts=-q tests --ignore tests/book/test_notebooks.py
 
 clean:

@@ -10,6 +10,9 @@ import typer
 from .evaluation.benchmark import HELP
 from .places import BUILD
 
+NETWORK = "A name (efficientnet_lite0, mobilenet_v2, scenes_resnet, ...) or package.module:function."
+WEIGHTS = "State dict for package.module:function."
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Class activation mapping: run the notebooks, train the scene networks.")
 
@@ -34,6 +37,42 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
     if any(not mark for _, mark, _ in pairs):
         raise ValueError(f"parameters {parameter}; accepted: NAME=VALUE")
     run(names, preset, {name: _value(value) for name, _, value in pairs})
+
+
+@app.command()
+def explain(photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
+            method: Annotated[str, typer.Option(help="A method, options as NAME:option=value.")] = "integrative_cam",
+            compare: Annotated[str | None, typer.Option(help="Several methods in one picture, comma-separated.")] = None,
+            model: Annotated[str | None, typer.Option(help=NETWORK)] = None,
+            weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None,
+            classes: Annotated[str | None, typer.Option("--class", help="A name, a number, a WordNet number, or top3; default: "
+                                                        "the likeliest.")] = None,
+            layer: Annotated[str | None, typer.Option(help="See `camutils layers`; default: found by itself.")] = None,
+            out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("."),
+            raw: Annotated[bool, typer.Option("--raw", help="Also write the maps as .npy.")] = False) -> None:
+    """Draw heat maps of your own photographs and print the likeliest classes."""
+    from .explain import explain as run
+
+    methods = [m.strip() for m in (compare or method).split(",") if m.strip()]
+    for path in run(photos, methods, model, weights, classes, layer, out, raw):
+        print(path)
+
+
+@app.command()
+def layers(model: Annotated[str | None, typer.Argument(help=NETWORK)] = None,
+           weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None) -> None:
+    """List a network's layers with a map: name, shape, stride, which one is the default, which ones are stages."""
+    from .explain import layer_table
+
+    print("\n".join(layer_table(model, weights)))
+
+
+@app.command()
+def methods() -> None:
+    """List the methods: what each does, what it costs, when to use it."""
+    from .explain import method_table
+
+    print("\n".join(method_table()))
 
 
 @app.command()
@@ -77,12 +116,13 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
               batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
               seed: Annotated[int, typer.Option(help=HELP["seed"])] = 0,
               link: Annotated[str | None, typer.Option(help=HELP["link"])] = None,
-              tolerance: Annotated[float | None, typer.Option(help=HELP["tolerance"])] = None) -> None:
+              tolerance: Annotated[float | None, typer.Option(help=HELP["tolerance"])] = None,
+              weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None) -> None:
     """Measure methods on a data set: one row per image, class and method; resumable; several processes with torchrun."""
     from .evaluation.benchmark import benchmark as run
 
-    run(dataset, model, methods, metrics, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed, link=link,
-        tolerance=tolerance)
+    run(dataset, _network(model, weights), methods, metrics, out=out, limit=limit, root=root, split=split, batch=batch,
+        seed=seed, link=link, tolerance=tolerance)
 
 
 @app.command()
@@ -95,11 +135,13 @@ def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
            split: Annotated[str | None, typer.Option(help=HELP["split"])] = None,
            batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
            seed: Annotated[int, typer.Option(help="Seed of random weights, noise and the bootstrap.")] = 0,
-           draws: Annotated[int, typer.Option(help="How often weights and noise are drawn.")] = 1) -> None:
+           draws: Annotated[int, typer.Option(help="How often weights and noise are drawn.")] = 1,
+           weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None) -> None:
     """Ask of each method whether its map depends on the network: random weights, shuffled labels, other classes, noise."""
     from .evaluation.sanity import sanity as run
 
-    run(dataset, model, methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed, draws=draws)
+    run(dataset, _network(model, weights), methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed,
+        draws=draws)
 
 
 @app.command()
@@ -128,14 +170,29 @@ def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg or
     print(json.dumps(run(name, epochs=epochs, length=length, seed=seed, out=out), indent=1))
 
 
+def _network(model: str, weights: Path | None) -> Any:
+    """A network's name as it is; package.module:function as the network that it gives."""
+    from .networks.load import own_network
+
+    if ":" in model:
+        return own_network(model, weights)
+    if weights is not None:
+        raise ValueError(f"--weights with --model {model}; accepted with --model package.module:function only")
+    return model
+
+
 def main() -> None:
-    """Run the command line; a mistake in what was asked for is one line on stderr and exit status 1."""
+    """Run the command line; a mistake in what was asked for is one line on stderr and exit status 2."""
     try:
         app()
     except ModuleNotFoundError as error:
-        sys.exit(f"camutils: this needs {error.name}, which is not installed; pip install 'camutils[book]' installs it")
+        said = f"this needs {error.name}, which is not installed; pip install 'camutils[book]' installs it"
     except (ValueError, TypeError, FileNotFoundError, PermissionError, ImportError) as error:
-        sys.exit(f"camutils: {error}")
+        said = " ".join(str(error).split())
+    else:
+        return
+    print(f"camutils: {said}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

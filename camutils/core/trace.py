@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import ExitStack
+from math import log2
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -148,7 +149,7 @@ def trace(network: Network, image: Tensor, targets: Targets = None) -> Trace:
         raise ValueError(f"no gradient leads from the score of {named} to the picture (scripted, traced or quantised parts, "
                          "no_grad or detach in its forward pass), so its layers cannot be found; name a layer")
     cuts, small = _cuts(seen, size, network.reshape if isinstance(network.reshape, str) else None)
-    chain = _chain(network.net, seen, cuts)
+    chain = _chain(network.net, seen, cuts, size[0])
     cuts = [c for c in cuts if not _only_pools(c, chain)]
     default = next((c for c in reversed(cuts) if _has_gradient(seen, c, size)), None)
     if default is None:
@@ -274,13 +275,13 @@ def _classifies(order: list[Node], before: list[list[int]], weighted: list[bool]
     return kernels == {(1, 1)}
 
 
-def _chain(net: nn.Module, seen: _Run, cuts: list[Cut]) -> Chain:
+def _chain(net: nn.Module, seen: _Run, cuts: list[Cut], height: int) -> Chain:
     """The modules that follow one another: down to where more than one child holds cuts, plain `Sequential`s there opened once.
 
-    Also opened are children inside which grids of three sizes are cut (a whole network, not a block), those whose output is no
-    single tensor, and lists and dictionaries of modules, which run nothing themselves.
+    Also opened are children inside which the grid is halved twice (a whole network, not a block), those whose output is no single
+    tensor, and lists and dictionaries of modules, which run nothing themselves.
     """
-    inside = [(e.name, c.shape[1:]) for c in cuts for e in c.modules]
+    inside = [(e.name, round(log2(height / c.shape[1]))) for c in cuts for e in c.modules]
     put_out = {e.name for events in seen.modules.values() for e in events}
     prefix, root, chain = "", net, Chain([], {""})
 
@@ -293,9 +294,10 @@ def _chain(net: nn.Module, seen: _Run, cuts: list[Cut]) -> Chain:
 
     def add(module: nn.Module, prefix: str, once: bool) -> None:
         for name, child in _children(module, prefix).items():
-            grids = {grid for n, grid in inside if _within(n, name) and n != name}
+            halvings = [times for n, times in inside if _within(n, name) and n != name]
+            whole = len(set(halvings)) > 2 and halvings == sorted(halvings)  # windows of attention go up and down
             plain = type(child) is nn.Sequential and once
-            if plain or len(grids) > 2 or (grids and name not in put_out):
+            if plain or whole or (halvings and name not in put_out):
                 chain.opened.add(name)
                 add(child, name, not plain and once)
             else:

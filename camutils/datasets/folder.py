@@ -4,7 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from .geometry import Resize
-from .sample import EXTENSIONS, Images, Sample, open_upright, to_sample
+from .reader import EXTENSIONS, open_upright
+from .sample import Images, Sample, to_sample
 
 
 def _read(root: Path, resize: Resize, crop: int, name: str) -> Sample:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
-from .sample import BadFile, Images, Sample, open_upright, to_sample
+from .reader import BadFile, open_upright
+from .sample import Images, Sample, to_sample
 
 WHERE = ("it is not downloaded: get it from https://www.kaggle.com/c/imagenet-object-localization-challenge (or "
          "https://image-net.org after registration) and give the folder that holds Data/CLS-LOC/val and Annotations/CLS-LOC/val")
@@ -50,7 +51,7 @@ def read_labels(path: Path, synsets: dict[str, int]) -> dict[str, int]:
 
 def _read(root: Path, labels: dict[str, int], synsets: dict[str, int], resize: Resize, crop: int, name: str) -> Sample:
     pictures = root / "Data/CLS-LOC/val"
-    found, stated = read_objects(root / "Annotations/CLS-LOC/val" / f"{name}.xml", first=0)
+    found, stated, left_out = read_objects(root / "Annotations/CLS-LOC/val" / f"{name}.xml", first=0)
     named = {label for label, _, _ in found}
     if not synsets and len(named) > 1:
         raise BadFile(f"boxes of several classes ({', '.join(sorted(named))}), and no synsets.txt to tell them apart")
@@ -69,7 +70,7 @@ def _read(root: Path, labels: dict[str, int], synsets: dict[str, int], resize: R
             notes += (f"{len(objects) - len(own)} boxes of other classes left out",)
         objects = own
     objects, changed = upright_objects(objects, stated, stored, orientation)
-    sample = to_sample(name, image, objects, notes + changed, resize, crop)
+    sample = to_sample(name, image, objects, notes + left_out + changed, resize, crop)
     if not sample.classes:
         raise BadFile("every box is empty or outside the image")
     return sample

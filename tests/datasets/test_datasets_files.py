@@ -71,7 +71,7 @@ def test_bad_files_are_skipped_by_name_and_reason(tmp_path):
     assert list(reasons) == [n for n in entries if n != "good"]
     wanted = {"truncated": "truncated", "text": "not a readable image", "empty": "not a readable image", "no_image": "missing",
               "no_xml": r"XML.*missing", "cut_xml": "XML.*cannot be read", "no_object": "no annotated object",
-              "no_box": "XML.*cannot be read", "outside": "outside", "foreign": "unicorn",
+              "no_box": "no annotated object that can be used .dog without a box", "outside": "outside", "foreign": "unicorn",
               "other_shape": "80 x 100.*100 x 80", "strip": "2100 x 20"}
     for name, pattern in wanted.items():
         with pytest.raises(AssertionError, match=pattern):
