@@ -3,7 +3,8 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from .sample import BadFile, Named, Object
+from .reader import BadFile
+from .sample import Named, Object
 
 
 def read_objects(path: Path, first: int) -> tuple[list[Object[str]], tuple[int, int] | None]:

@@ -4,11 +4,12 @@ from functools import partial
 from pathlib import Path
 
 from .geometry import Resize
-from .sample import EXTENSIONS, Images, Sample, open_upright, to_sample
+from .reader import read_picture
+from .sample import EXTENSIONS, Images, Sample, to_sample
 
 
 def _read(root: Path, resize: Resize, crop: int, name: str) -> Sample:
-    image, _, _, notes = open_upright(root / name)
+    image, _, _, notes = read_picture(root / name)
     return to_sample(name, image, [], notes, resize, crop)
 
 

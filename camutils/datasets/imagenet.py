@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
-from .sample import BadFile, Images, Sample, open_upright, to_sample
+from .reader import BadFile, read_picture
+from .sample import Images, Sample, to_sample
 
 WHERE = ("it is not downloaded: get it from https://www.kaggle.com/c/imagenet-object-localization-challenge (or "
          "https://image-net.org after registration) and give the folder that holds Data/CLS-LOC/val and Annotations/CLS-LOC/val")
@@ -59,7 +60,7 @@ def _read(root: Path, labels: dict[str, int], synsets: dict[str, int], resize: R
     if labels and name not in labels:
         raise BadFile("no class for this image in the labels file")
     objects = [(synsets[label] if synsets else labels[name], box, difficult) for label, box, difficult in found]
-    image, stored, orientation, notes = open_upright(pictures / f"{name}.JPEG")
+    image, stored, orientation, notes = read_picture(pictures / f"{name}.JPEG")
     if labels:
         own = [o for o in objects if o[0] == labels[name]]
         if not own:

@@ -13,11 +13,11 @@ from functools import cache
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.transforms import v2
 
 from ..extras import extra
 from ..places import DATA
 from .geometry import Resize
+from .reader import to_input
 
 SOURCES = {  # name -> (where, name there)
     "chelsea": ("skimage", "chelsea"),
@@ -54,16 +54,6 @@ def photograph(name: str) -> np.ndarray:
     pixels = np.ascontiguousarray(np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels)
     pixels.setflags(write=False)
     return pixels
-
-
-def to_input(image: Image.Image | np.ndarray, resize: Resize = 256, crop: int = 224) -> torch.Tensor:
-    """Shorter side to `resize` pixels, central `crop` x `crop` square, RGB in [0, 1]: (3, crop, crop) float32.
-
-    image: PIL image, or (H, W, 3) uint8 array. Nothing else is needed before a network of `load_model`.
-    """
-    image = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
-    steps = [v2.Resize(resize, antialias=True), v2.CenterCrop(crop), v2.PILToTensor()]
-    return v2.Compose(steps)(image.convert("RGB")).float() / 255
 
 
 def photo_batch(names: Iterable[str], resize: Resize = 256, crop: int = 224) -> torch.Tensor:

@@ -7,7 +7,8 @@ from torchvision.datasets import VOCDetection
 
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
-from .sample import BadFile, Images, Sample, open_upright, to_sample
+from .reader import BadFile, read_picture
+from .sample import Images, Sample, to_sample
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
                "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
@@ -19,7 +20,7 @@ def _read(files: dict[str, tuple[Path, Path]], resize: Resize, crop: int, name: 
     unknown = sorted({label for label, _, _ in objects} - set(VOC_CLASSES))
     if unknown:
         raise BadFile(f"unknown class {', '.join(unknown)}; VOC has {', '.join(VOC_CLASSES)}")
-    image, stored, orientation, notes = open_upright(picture)
+    image, stored, orientation, notes = read_picture(picture)
     objects, changed = upright_objects(objects, stated, stored, orientation)
     sample = to_sample(name, image, objects, notes + changed, resize, crop)
     if not sample.classes:
