@@ -18,6 +18,7 @@ from torch import nn
 
 from ..places import CHECKPOINTS, checkpoint_folders
 from .scene_networks import SCENE_NETWORKS
+from .value_range import warn_of_range
 
 SCENE_MEAN, SCENE_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
@@ -34,6 +35,9 @@ def _standardise(module: nn.Module, args: tuple[Any, ...], mean: tuple[float, ..
     x, *rest = args
     if x.ndim != 4 or x.shape[1] != len(mean):
         raise ValueError(f"images have shape {tuple(x.shape)}; accepted: (B, {len(mean)}, H, W)")
+    if not x.is_floating_point():
+        raise TypeError(f"images are {x.dtype}; accepted: floats in [0, 1], for bytes images / 255")
+    warn_of_range(module, x)
     mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (mean, std))
     return ((x - mean) / std, *rest)
 
