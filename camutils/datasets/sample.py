@@ -44,11 +44,12 @@ class Skipped(NamedTuple):
 class Images(Dataset[Sample | Skipped]):
     """A data set: `dataset[i]` is the `Sample` that `read(names[i])` gives, or `Skipped` where it raises BadFile.
 
-    kind: scenes, voc, imagenet or folder; names: one per image, in order; link: which probability its networks mean.
+    kind: scenes, voc, imagenet or folder; names: one per image, in order; link: which probability its networks mean;
+    boxes: whether its objects have any.
     """
 
-    def __init__(self, kind: str, names: list[str], read: Callable[[str], Sample], link: str = "softmax"):
-        self.kind, self.names, self.read, self.link = kind, list(names), read, link
+    def __init__(self, kind: str, names: list[str], read: Callable[[str], Sample], link: str = "softmax", boxes: bool = True):
+        self.kind, self.names, self.read, self.link, self.boxes = kind, list(names), read, link, boxes
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,3 +97,9 @@ def to_sample(name: str, image: Image.Image, objects: Sequence[Object[Label]], n
     difficult = [torch.tensor([d for _, d in found]) for found in kept.values()]
     geometry = resize_and_crop((H, W), resize, crop)
     return Sample(name, central_square(image, resize, crop), list(kept), boxes, difficult, geometry, notes)
+
+
+def without_boxes(sample: Sample, label: Label) -> Sample:
+    """The sample with one class, of which no box is known."""
+    return sample._replace(classes=[label], boxes=[torch.zeros(0, 4, dtype=torch.int64)],
+                           difficult=[torch.zeros(0, dtype=torch.bool)])
