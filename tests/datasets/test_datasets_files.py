@@ -1,6 +1,8 @@
 """Damaged, grey, rotated, missing: every file is used, converted with a note, or skipped with a reason. Never a crash."""
 
 import io
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -286,3 +288,30 @@ def test_the_official_sets_are_read_whole(assets):
         boxes = torch.cat(sample.boxes)
         assert isinstance(sample, Sample) and sample.notes == () and (boxes[:, :2] >= 0).all()
         assert (boxes[:, 2] <= W).all() and (boxes[:, 3] <= H).all() and (boxes[:, :2] < boxes[:, 2:]).all()
+
+
+def test_real_pictures_sorted_into_synsets_are_the_same_samples(assets, tmp_path):
+    """The first twelve of the official layout, as the usual script sorts them; then with boxes in a COCO file beside them."""
+    official = read_all(imagenet(assets / "ILSVRC"), range(12))[0]
+    synsets = [line.split()[0] for line in (assets / "synsets.txt").read_text().splitlines()]
+    shutil.copy(assets / "synsets.txt", tmp_path)
+    (tmp_path / "Annotations/CLS-LOC").mkdir(parents=True)
+    shutil.copytree(assets / "ILSVRC/Annotations/CLS-LOC/val", tmp_path / "Annotations/CLS-LOC/val")
+    content = {"images": [], "annotations": [], "categories": []}
+    for i, sample in enumerate(official):
+        synset = synsets[sample.classes[0]]
+        (tmp_path / "val" / synset).mkdir(parents=True, exist_ok=True)
+        shutil.copy(assets / "ILSVRC/Data/CLS-LOC/val" / f"{sample.name}.JPEG", tmp_path / "val" / synset)
+        H, W = sample.geometry.size
+        content["images"].append({"id": i, "file_name": f"{sample.name}.JPEG", "height": H, "width": W})
+        for x0, y0, x1, y1 in sample.boxes[0].tolist():
+            box = [x0, y0, x1 - x0, y1 - y0]
+            content["annotations"].append({"image_id": i, "category_id": sample.classes[0], "bbox": box})
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    for data in (imagenet(tmp_path), folder(tmp_path / "val", tmp_path / "boxes.json")):
+        found = {s.name.split("/")[1].removesuffix(".JPEG"): s for s in read_all(data)[0]}
+        assert found.keys() == {s.name for s in official} and data.boxes
+        for sample in official:
+            other = found[sample.name]
+            assert torch.equal(other.image, sample.image) and other.geometry == sample.geometry
+            assert other.classes == sample.classes and torch.equal(other.boxes[0], sample.boxes[0])
