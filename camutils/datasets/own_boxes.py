@@ -46,13 +46,12 @@ def own_boxes(source: str | Path, names: list[str]) -> Boxes:
         listed = readers[path.suffix.lower()](path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path.name} cannot be read ({error}); accepted: text in UTF-8") from error
-    by_picture = dict(zip(listed, _pictures(listed, names, path.name), strict=True))
     found: dict[str, Annotation[Label]] = {}
-    for entry, annotation in listed.items():
-        if picture := by_picture[entry]:
-            if picture in found:
-                raise ValueError(f"{path.name} names {picture} twice, once as {entry!r}; accepted: one name for one picture")
-            found[picture] = annotation
+    for entry, picture in zip(listed, _pictures(listed, names, path.name), strict=True):
+        if picture in found:
+            raise ValueError(f"{path.name} names {picture} twice, once as {entry!r}; accepted: one name for one picture")
+        if picture:
+            found[picture] = listed[entry]
     return partial(_of_list, found, path.name)
 
 
