@@ -25,7 +25,8 @@ from .core.layers import default_layer
 from .core.probe import predict
 from .core.stages import stages
 from .datasets.imagenet import read_synsets
-from .datasets.reader import EXTENSIONS, BadFile, open_upright
+from .datasets.reader import BadFile, read_picture
+from .datasets.sample import EXTENSIONS
 from .evaluation.measure import parse_method
 from .methods import METHODS
 from .networks.load import LITE, class_names, default_device, default_network, load_model, own_network
@@ -74,8 +75,7 @@ def read_photo(path: Path, network: Explained) -> Tensor:
     """
     how = InterpolationMode.BICUBIC if network.bicubic else InterpolationMode.BILINEAR
     steps = [v2.Resize(network.resize, how, antialias=True), v2.CenterCrop(network.crop), v2.PILToTensor()]
-    image, *_ = open_upright(path)
-    return v2.Compose(steps)(image).float() / 255
+    return v2.Compose(steps)(read_picture(path).image).float() / 255
 
 
 def photos_in(places: Sequence[Path]) -> list[Path]:

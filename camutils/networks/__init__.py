@@ -1,6 +1,7 @@
 """What is explained.
 
-load (weights found and checked), scene_networks (two small ones), train (how these were trained), random_weights (for tests).
+load (weights found and checked), value_range (pictures in another range than theirs), scene_networks (two small ones), train (how
+these were trained), random_weights (for tests).
 May import: core, datasets.
 """
 
