@@ -33,13 +33,13 @@ from .networks.load import LITE, class_names, default_device, default_network, l
 
 WHEN = {  # method -> images through the network (f forward, b backward), when to use it
     "grad_cam": ("1 f, 1 b", "the first look; last layer, coarse"),
-    "grad_cam_pp": ("1 f, 1 b", "several objects of one class"),
+    "grad_cam_pp": ("1 f, 1 b", "several objects of one class, as its paper has it"),
     "layer_cam": ("1 f, 1 b", "finer maps at earlier layers"),
-    "hires_cam": ("1 f, 1 b", "only what the linear head really uses"),
-    "integrative_cam": ("1 f, 1 b", "every stage in one map, for the price of Grad-CAM"),
+    "hires_cam": ("1 f, 1 b", "Grad-CAM with each position's own gradient"),
+    "integrative_cam": ("1 f, 1 b", "every stage in one map; the backward pass goes through all of them"),
     "integrated_grad_cam": ("50 f, 50 b", "where the gradient at the image alone is saturated"),
     "gig_cam": ("30 f, 30 b", "the same along a path that the map chooses"),
-    "gig_cam_m": ("210 f, 210 b", "the same at seven scales: small objects, slow"),
+    "gig_cam_m": ("210 f, 210 b", "the same at seven scales: tighter maps, a higher Drop, slow"),
     "score_cam": ("1 + K f", "no gradient to be had, time no matter"),
     "cluster_cam": ("11 f", "no gradient to be had, little time; single maps are unsteady"),
     "combined_cam": ("9 f, 1 b", "an experiment: stages, less the scissors"),

@@ -1,4 +1,4 @@
-"""What layers put out while a network runs: the only file that knows hooks.
+"""What layers put out while a network runs, recorded by hooks.
 
 Nothing of the caller's is changed: flags, gradients, hooks, random state. Shown step by step in notebooks/01_grad_cam_family.
 """
