@@ -146,7 +146,8 @@ def test_unknown_option(method, tiny):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="unknown network 'resnet_50'; nearest: resnet50.*accepted: scenes_resnet, scenes_vgg.*list_models"):
+    accepted = "nearest: resnet50.*accepted: scenes_resnet, scenes_vgg.*list_models"
+    with pytest.raises(ValueError, match=f"unknown network 'resnet_50'; {accepted}"):
         load_model("resnet_50")
     with pytest.raises(ValueError, match="unknown photograph 'lena'; accepted: chelsea, coffee"):
         photograph("lena")
