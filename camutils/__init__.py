@@ -29,7 +29,8 @@ from .core.stages import stages
 from .core.targets import class_indices, score
 from .datasets import Images, Sample, folder, group_target, imagenet, linear_head, open_dataset, pooled_features, read_all, voc
 from .datasets.examples import examples, pictures
-from .datasets.photos import photo_batch, photograph, to_input
+from .datasets.photos import photo_batch, photograph
+from .datasets.reader import to_input
 from .datasets.scene import Scenes, scene
 from .evaluation.benchmark import benchmark
 from .evaluation.controls import cascade_modules, control_maps, edges, likeness

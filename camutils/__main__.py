@@ -147,10 +147,7 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
     from .evaluation.benchmark import benchmark as run
     from .networks.given import named_network
 
-    images: Any = dataset
-    if boxes is not None:
-        named: dict[str, Any] = {"boxes": boxes}
-        images = open_dataset(dataset, root, split, **named)
+    images = dataset if boxes is None else open_dataset(dataset, root, split, boxes)
     run(images, named_network(model, weights), methods, metrics, out=out, limit=limit, root=root, split=split, batch=batch,
         seed=seed, link=link, tolerance=tolerance)
 

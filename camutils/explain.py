@@ -24,8 +24,8 @@ from tqdm import tqdm
 from .book.figures import HEAT, LABELS, overlay, picture, to_array
 from .core.maps import Method
 from .core.network import How
-from .datasets.reader import EXTENSIONS, BadFile, open_upright
-from .datasets.sample import LONGEST
+from .datasets.reader import BadFile, read_picture
+from .datasets.sample import EXTENSIONS
 from .evaluation.measure import parse_method, split_list
 from .methods import METHODS
 from .methods.parts.scales import multi_scale
@@ -40,11 +40,8 @@ def read_photo(path: Path, network: Given) -> Tensor:
 
     Raises BadFile with the reason where the file cannot be used.
     """
-    image, *_ = open_upright(path)
-    if max(image.size) > LONGEST * min(image.size):
-        raise BadFile(f"{image.size[0]} x {image.size[1]} pixels; accepted: longer side up to {LONGEST} times the shorter")
     steps = [v2.Resize(network.resize, network.how, antialias=True), v2.CenterCrop(network.crop), v2.PILToTensor()]
-    return v2.Compose(steps)(image).float() / 255
+    return v2.Compose(steps)(read_picture(path).image).float() / 255
 
 
 def find_photos(places: Sequence[Path]) -> list[Path]:

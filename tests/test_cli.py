@@ -194,6 +194,18 @@ def test_a_benchmark_of_ones_own_network_with_weights(camutils, home):
     assert status == 0 and (home / "s/summary.csv").is_file(), told
 
 
+def test_a_benchmark_of_a_folder_with_boxes_of_its_own(camutils, home):
+    (home / "photos").mkdir()
+    Image.fromarray(photograph("chelsea")[:64, :96]).save(home / "photos/cat.png")
+    (home / "boxes.csv").write_text("image,class,x0,y0,x1,y1\ncat.png,3,10,10,40,50\n")
+    asked = ["--dataset", "folder", "--root", "photos", "--model", "scenes_resnet", "--methods", "grad_cam", "--out", "b"]
+    status, _, told = camutils("benchmark", *asked, "--boxes", "boxes.csv", "--metrics", "energy")
+    assert status == 0, told
+    assert "all,energy,grad_cam," in (home / "b/summary.csv").read_text()
+    status, _, told = camutils("benchmark", *asked, "--boxes", "gone.csv")
+    assert status == 2 and told.count("\n") == 1 and "gone.csv" in told
+
+
 def test_a_notebook_that_stops_at_a_parameter(house, camutils):
     status, _, told = camutils("render", "90", "-p", "value=[1]")
     assert status == 2 and told.splitlines()[-1].startswith("camutils: with value=[1] a notebook stopped: ValueError: ")

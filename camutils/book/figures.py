@@ -48,18 +48,19 @@ def use_style() -> None:
 
 
 def to_array(image: Tensor, channels: Sequence[int] | None = None) -> np.ndarray:
-    """(3, H, W) in [0, 1] on any device -> (H, W, 3) for matplotlib; one channel is drawn grey.
+    """(3, H, W) in [0, 1] on any device -> (H, W, 3) for matplotlib; one channel, or (H, W), is grey.
 
-    channels: which three of another number of channels to show as red, green, blue; ValueError where they are needed.
+    channels: which of the image's channels to show, one (grey) or three (as red, green and blue); default: all that it has.
+    Raises ValueError where these are neither one nor three, or not there.
     """
-    if channels is not None:
-        image = image[list(channels)]
-    if image.shape[0] == 1:
-        image = image.expand(3, -1, -1)
-    if image.shape[0] != 3:
-        raise ValueError(f"a picture of {image.shape[0]} channels cannot be drawn; accepted: 1 or 3, or channels=(0, 1, 2) to "
-                         "say which are red, green and blue")
-    return image.detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+    planes = image[None] if image.ndim == 2 else image
+    chosen = list(range(len(planes)) if channels is None else channels)
+    if planes.ndim != 3 or len(chosen) not in (1, 3) or not all(-len(planes) <= c < len(planes) for c in chosen):
+        which = "" if channels is None else f" and channels {tuple(channels)}"
+        raise ValueError(f"a picture of shape {tuple(image.shape)}{which}; accepted: (3, H, W), (1, H, W) or (H, W), or another "
+                         "number of channels with those to show, such as channels=(0, 1, 2), or channels=(0,) as grey")
+    pixels = planes[chosen].detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+    return pixels if len(chosen) == 3 else np.repeat(pixels, 3, 2)
 
 
 def overlay(image: Tensor, heat: Tensor, strength: float = 0.75, channels: Sequence[int] | None = None) -> np.ndarray:
@@ -67,8 +68,8 @@ def overlay(image: Tensor, heat: Tensor, strength: float = 0.75, channels: Seque
 
         (1 - a) * image + a * colour(L),    a = strength * (0.35 + 0.65 L)
 
-    image (3, H, W), heat (H, W), both in [0, 1] -> (H, W, 3). ValueError if their sizes differ; other
-    numbers of channels, channels: as `to_array`.
+    image (3, H, W), or grey (1, H, W), heat (H, W), both in [0, 1] -> (H, W, 3). channels: which to show, of an image with
+    others than one or three. ValueError if their sizes differ, or for such an image without `channels`.
     """
     if image.shape[-2:] != heat.shape[-2:]:
         raise ValueError(f"image is {tuple(image.shape[-2:])}, heat map {tuple(heat.shape[-2:])}; accepted: equal sizes")
@@ -99,16 +100,17 @@ def show_maps(images: Tensor, maps: dict[str, Tensor], names: Sequence[str] | No
               channels: Sequence[int] | None = None) -> Figure:
     """A row per image: the image, then each method's heat map over it, all in [0, 1] on the same scale.
 
-    images (B, 3, H, W); maps: title -> (B, H, W); names: a label per image; boxes: per image (n, 4) or None;
-    wide=True: a column per image instead; channels: as `to_array`. Returns the figure.
+    images (B, 3, H, W), or grey (B, 1, H, W); maps: title -> (B, H, W); names: a label per image; boxes: per image (n, 4) or
+    None; wide=True: a column per image instead; channels, errors: as `overlay`. Returns the figure.
     """
     shape = (len(images), 1 + len(maps))
+    drawn = []  # before the figure: an error leaves no empty one behind
+    for b, image in enumerate(images):
+        drawn.append([to_array(image, channels), *(overlay(image, heat[b], channels=channels) for heat in maps.values())])
     figure, axes = grid(*(shape[::-1] if wide else shape), size)
     titles, names = ["picture", *maps], names or [""] * len(images)
     for b, row in enumerate(axes.T if wide else axes):
-        layers = [to_array(images[b], channels)]
-        layers += [overlay(images[b], heat[b], channels=channels) for heat in maps.values()]
-        for m, (axis, pixels) in enumerate(zip(row, layers, strict=True)):
+        for m, (axis, pixels) in enumerate(zip(row, drawn[b], strict=True)):
             name, title = names[b] if m == 0 else "", titles[m] if b == 0 else ""
             picture(axis, pixels, name if wide else title, None if boxes is None else boxes[b])
             axis.set_ylabel(title if wide else name)

@@ -294,9 +294,10 @@ def _chain(net: nn.Module, seen: _Run, cuts: list[Cut], height: int) -> Chain:
 
     def add(module: nn.Module, prefix: str, once: bool) -> None:
         for name, child in _children(module, prefix).items():
-            halvings = {times for n, times in inside if _within(n, name) and n != name}
+            halvings = [times for n, times in inside if _within(n, name) and n != name]
+            whole = len(set(halvings)) > 2 and halvings == sorted(halvings)  # windows of attention go up and down
             plain = type(child) is nn.Sequential and once
-            if plain or len(halvings) > 2 or (halvings and name not in put_out):
+            if plain or whole or (halvings and name not in put_out):
                 chain.opened.add(name)
                 add(child, name, not plain and once)
             else:

@@ -2,18 +2,26 @@
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Generic, NamedTuple
 
 from .reader import BadFile
 from .sample import Named, Object
 
 
-def read_objects(path: Path, first: int) -> tuple[list[Object[str]], tuple[int, int] | None, tuple[str, ...]]:
-    """Objects (class name, [x0, y0, x1, y1] half open from 0, difficult), the image's (H, W), where the file states it, notes.
+class Annotation(NamedTuple, Generic[Named]):
+    """What stands beside one image: its objects, the image's (H, W) where it is stated, and notes."""
+
+    objects: list[Object[Named]]
+    stated: tuple[int, int] | None
+    notes: tuple[str, ...] = ()
+
+
+def read_objects(path: Path, first: int) -> Annotation[str]:
+    """Objects (class name, [x0, y0, x1, y1] half open from 0, difficult), the image's (H, W) where the file states it, and notes.
 
     first: number of the first pixel: 1 in VOC, whose boxes name their last pixel (x0 = xmin - 1, x1 = xmax); 0 in ILSVRC,
-    whose boxes run from 0 to the image's width (x0 = xmin, x1 = xmax). Fractions are rounded.
-    An object without name or box is left out, with a note. Raises BadFile for a missing or unreadable file, or one without
-    objects that can be used.
+    whose boxes run from 0 to the image's width (x0 = xmin, x1 = xmax). Fractions are rounded. An object without a name or a box
+    is left out with a note. Raises BadFile for a missing or unreadable file, or one without objects that have both.
     """
     if not path.is_file():
         raise BadFile("annotation file (XML) is missing")
@@ -21,31 +29,30 @@ def read_objects(path: Path, first: int) -> tuple[list[Object[str]], tuple[int, 
         root = ElementTree.parse(path).getroot()
         size = root.find("size")
         stated = None if size is None else (int(size.findtext("height", "")), int(size.findtext("width", "")))
-        nodes = root.findall("object")
     except (ElementTree.ParseError, TypeError, ValueError, OSError) as error:
         reason = str(error).replace(str(path), path.name)
         raise BadFile(f"annotation file (XML) cannot be read ({type(error).__name__}: {reason})") from error
-    objects, why = [], []
-    for node in nodes:
-        try:
-            objects.append(_object(node, first))
-        except (TypeError, ValueError, OverflowError) as error:
-            why.append(str(error))
+    nodes = root.findall("object")
+    objects = [found for node in nodes if (found := _object(node, first))]
     if not objects:
-        raise BadFile(f"no annotated object that can be used ({why[0]})" if why else "no annotated object")
-    notes = (f"{len(why)} object{'s' * (len(why) > 1)} left out ({why[0]})",) if why else ()
-    return objects, stated if stated and min(stated) > 0 else None, notes
+        raise BadFile("no annotated object has a name and a box" if nodes else "no annotated object")
+    return Annotation(objects, stated if stated and min(stated) > 0 else None, left_out(len(nodes) - len(objects)))
 
 
-def _object(node: ElementTree.Element, first: int) -> Object[str]:
-    name = node.findtext("name")
-    sides = [node.findtext(f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")]
-    if None in sides:
-        raise ValueError(f"{name or 'object'} without a box")
-    box = [int(round(float(side or ""))) for side in sides]
+def left_out(count: int) -> tuple[str, ...]:
+    """The note on objects that had no name or no box; none for none."""
+    return (f"{count} object{'s' * (count > 1)} without a name or a box left out",) if count else ()
+
+
+def _object(node: ElementTree.Element, first: int) -> Object[str] | None:
+    name = (node.findtext("name") or "").strip()
+    try:
+        box = [int(round(float(node.findtext(f"bndbox/{key}", "")))) for key in ("xmin", "ymin", "xmax", "ymax")]
+    except (ValueError, OverflowError):  # no number, NaN, infinity
+        return None
     if not name:
-        raise ValueError("object without a name")
-    return name.strip(), [box[0] - first, box[1] - first, box[2], box[3]], node.findtext("difficult", "0").strip() == "1"
+        return None
+    return name, [box[0] - first, box[1] - first, box[2], box[3]], node.findtext("difficult", "0").strip() == "1"
 
 
 def upright_objects(objects: list[Object[Named]], stated: tuple[int, int] | None, stored: tuple[int, int],

@@ -77,12 +77,15 @@ def _places(length: int, resized: int, start: int, cropped: int, device: torch.d
 def resize_and_crop(size: tuple[int, int], resize: Resize = 256, crop: int = 224) -> Geometry:
     """The geometry of `camutils.to_input`: shorter side to `resize` (or both sides to a pair (H', W')), central crop.
 
-    size (H, W) in pixels. Raises ValueError where the crop is larger than the resized image.
+    size (H, W) in pixels. Raises ValueError where the crop is larger than the resized image, or either is no size.
     """
     sides = [resize] if isinstance(resize, int) else list(resize)
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise ValueError(f"resize {resize} given; accepted: the shorter side in pixels, 1 or more, or both sides (H', W')")
     H_, W_ = _resize(torch.empty(1, *size, device="meta"), sides).shape[1:]
     resized = (H_, W_)
-    if min(resized) < crop:
-        raise ValueError(f"crop {crop} is larger than the resized image {resized}; accepted: a crop up to its shorter side")
+    if not 1 <= crop <= min(resized):
+        what = f"larger than the picture, {H_} x {W_} after resize {resize}" if crop > 0 else "no square"
+        raise ValueError(f"crop {crop} is {what}; accepted: 1 to {min(resized)} pixels")
     top, left = (int(round((side - crop) / 2.0)) for side in resized)
     return Geometry((size[0], size[1]), resized, (top, left, crop, crop))

@@ -1,16 +1,19 @@
-"""ILSVRC2012 validation with boxes, in the layout that Kaggle's archive has (Russakovsky et al. 2015, arXiv 1409.0575)."""
+"""ILSVRC2012 validation, as Kaggle's archive has it or in folders of synsets (Russakovsky et al. 2015, arXiv 1409.0575)."""
 
 import csv
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
-from .reader import BadFile, open_upright
-from .sample import Images, Sample, to_sample
+from .reader import BadFile, read_picture
+from .sample import EXTENSIONS, Images, Object, Sample, to_sample, without_boxes
 
+VAL, BOXES = "Data/CLS-LOC/val", "Annotations/CLS-LOC/val"
+SYNSET = "n" + "[0-9]" * 8  # the name of a class's folder
 WHERE = ("it is not downloaded: get it from https://www.kaggle.com/c/imagenet-object-localization-challenge (or "
-         "https://image-net.org after registration) and give the folder that holds Data/CLS-LOC/val and Annotations/CLS-LOC/val")
+         f"https://image-net.org after registration) and give the folder that holds {VAL} and {BOXES}")
 
 
 def _beside(root: Path, *names: str) -> Path | None:
@@ -49,58 +52,111 @@ def read_labels(path: Path, synsets: dict[str, int]) -> dict[str, int]:
     return labels
 
 
-def _read(root: Path, labels: dict[str, int], synsets: dict[str, int], resize: Resize, crop: int, name: str) -> Sample:
-    pictures = root / "Data/CLS-LOC/val"
-    found, stated, left_out = read_objects(root / "Annotations/CLS-LOC/val" / f"{name}.xml", first=0)
+class Files(NamedTuple):
+    """What belongs to one image; annotation: None in a set without boxes; synset: its folder's name, empty in a flat folder."""
+
+    picture: Path
+    annotation: Path | None
+    synset: str
+
+
+def _read(files: dict[str, Files], labels: dict[str, int], synsets: dict[str, int], resize: Resize, crop: int,
+          name: str) -> Sample:
+    picture, annotation, synset = files[name]
+    known = synsets.get(synset) if synset and synsets else labels.get(picture.stem)
+    if known is None and (labels or synset):
+        raise BadFile(f"unknown synset {synset}" if synset and synsets else "no class for this image in the labels file")
+    if annotation is None:
+        image, _, _, notes = read_picture(picture)
+        assert known is not None  # a flat folder has annotations
+        return without_boxes(to_sample(name, image, [], notes, resize, crop), known)
+    found, stated, missing = read_objects(annotation, first=0)
     named = {label for label, _, _ in found}
     if not synsets and len(named) > 1:
         raise BadFile(f"boxes of several classes ({', '.join(sorted(named))}), and no synsets.txt to tell them apart")
     if synsets and named - set(synsets):
         raise BadFile(f"unknown synset {', '.join(sorted(named - set(synsets)))}")
-    if labels and name not in labels:
-        raise BadFile("no class for this image in the labels file")
-    objects = [(synsets[label] if synsets else labels[name], box, difficult) for label, box, difficult in found]
-    image, stored, orientation, notes = open_upright(pictures / f"{name}.JPEG")
-    if labels:
-        own = [o for o in objects if o[0] == labels[name]]
+    objects: list[Object[int]] = []
+    for label, box, difficult in found:
+        c = synsets[label] if synsets else known
+        assert c is not None  # without synsets there are labels
+        objects.append((c, box, difficult))
+    image, stored, orientation, notes = read_picture(picture)
+    if known is not None:
+        own = [o for o in objects if o[0] == known]
         if not own:
             others = ", ".join(map(str, sorted({o[0] for o in objects})))
-            raise BadFile(f"labelled {labels[name]}, but its boxes are of class {others}")
+            raise BadFile(f"labelled {known}, but its boxes are of class {others}")
         if len(own) < len(objects):
             notes += (f"{len(objects) - len(own)} boxes of other classes left out",)
         objects = own
     objects, changed = upright_objects(objects, stated, stored, orientation)
-    sample = to_sample(name, image, objects, notes + left_out + changed, resize, crop)
+    sample = to_sample(name, image, objects, missing + notes + changed, resize, crop)
     if not sample.classes:
         raise BadFile("every box is empty or outside the image")
     return sample
 
 
-def imagenet(root: str | Path, split: str = "val", *, resize: Resize = 256, crop: int = 224) -> Images:
-    """ILSVRC2012 validation images with their boxes; samples are named by file, classes are ImageNet indices, 0 to 999.
-
-    The class comes from val_labels.csv (file, index) or LOC_val_solution.csv, else from the XML's synset; synsets become
-    indices by synsets.txt or LOC_synset_mapping.txt. Each is looked for in `root` and beside it. Images: those that
-    ImageSets/CLS-LOC/val.txt lists, else all in the folder.
-    Raises FileNotFoundError that says where to get the set, ValueError for another split or a damaged labels file.
-    """
-    if split != "val":
-        raise ValueError(f"unknown split {split!r}; accepted: val (no other has public boxes for every image)")
-    given = Path(root).expanduser()
-    there = [r for r in (given, given / "ILSVRC") if (r / "Data/CLS-LOC/val").is_dir()]
-    if not there or not (there[0] / "Annotations/CLS-LOC/val").is_dir():
-        raise FileNotFoundError(f"no ILSVRC2012 validation set with boxes in {given}; {WHERE}")
-    root = there[0]
-    mapping = _beside(root, "synsets.txt", "LOC_synset_mapping.txt")
-    table = _beside(root, "val_labels.csv", "LOC_val_solution.csv")
-    if not mapping and not table:
-        raise FileNotFoundError(f"no classes in {root}: neither val_labels.csv or LOC_val_solution.csv nor synsets.txt or "
-                                f"LOC_synset_mapping.txt is there or beside it; {WHERE}")
-    synsets = read_synsets(mapping) if mapping else {}
-    labels = read_labels(table, synsets) if table else {}
+def _flat(root: Path) -> dict[str, Files]:
+    """Name without extension -> files of the official layout: those that ImageSets lists, else all in the folder."""
     listed = root / "ImageSets/CLS-LOC/val.txt"
     if listed.is_file():
         names = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
     else:
-        names = sorted(p.stem for p in (root / "Data/CLS-LOC/val").iterdir() if p.suffix.upper() == ".JPEG")
-    return Images("imagenet", names, partial(_read, root, labels, synsets, resize, crop))
+        names = sorted(p.stem for p in (root / VAL).iterdir() if p.suffix.upper() == ".JPEG")
+    return {n: Files(root / VAL / f"{n}.JPEG", root / BOXES / f"{n}.xml", "") for n in names}
+
+
+def _by_synset(folder: Path, boxes: Path) -> dict[str, Files]:
+    """SYNSET/FILE -> files of pictures in folders of their synsets; their boxes lie in `boxes`, in such folders or flat."""
+    files = {}
+    for picture in sorted(folder.glob(f"{SYNSET}/*")):
+        if picture.suffix.lower() in EXTENSIONS:
+            synset = picture.parent.name
+            inside, flat = (boxes / synset / f"{picture.stem}.xml", boxes / f"{picture.stem}.xml")
+            annotation = (inside if inside.is_file() else flat) if boxes.is_dir() else None
+            files[f"{synset}/{picture.name}"] = Files(picture, annotation, synset)
+    return files
+
+
+def _find(given: Path) -> tuple[Path, dict[str, Files]]:
+    """The set's folder and its files. Raises FileNotFoundError where no layout of `imagenet` is there, ValueError if empty."""
+    root = next((r for r in (given, given / "ILSVRC") if (r / VAL).is_dir()), given)
+    pictures = next((f for f in (root / VAL, given / "val", given) if any(f.glob(SYNSET))), None)
+    if pictures:
+        files = _by_synset(pictures, root / BOXES)
+    elif (root / VAL).is_dir() and (root / BOXES).is_dir():
+        pictures, files = root / VAL, _flat(root)
+    else:
+        raise FileNotFoundError(f"no ILSVRC2012 validation set with boxes in {given}, and no folder of a synset, such as "
+                                f"n01440764, in it or in {given / 'val'}; {WHERE}")
+    if not files:
+        raise ValueError(f"no picture in {pictures}; accepted: files ending in {', '.join(EXTENSIONS)}")
+    return root, files
+
+
+def imagenet(root: str | Path, split: str = "val", *, resize: Resize = 256, crop: int = 224) -> Images:
+    """ILSVRC2012 validation images with their boxes; classes are ImageNet indices, 0 to 999.
+
+    Layouts: Data/CLS-LOC/val with Annotations/CLS-LOC/val, as it comes (samples are named by file); pictures in folders of
+    their synsets, in Data/CLS-LOC/val, val, or `root` itself (named SYNSET/FILE; without boxes where there are no Annotations).
+    The class comes from the folder, from val_labels.csv (file, index) or LOC_val_solution.csv, else from the XML's synset;
+    synsets become indices by synsets.txt or LOC_synset_mapping.txt, or by their order where all thousand have a folder. Each
+    file is looked for in `root` and beside it. Images: those that ImageSets/CLS-LOC/val.txt lists, else all in the folder.
+    Raises FileNotFoundError that says where to get the set, ValueError for another split, a damaged labels file, or no picture.
+    """
+    if split != "val":
+        raise ValueError(f"unknown split {split!r}; accepted: val (no other has public boxes for every image)")
+    root, files = _find(Path(root).expanduser())
+    mapping = _beside(root, "synsets.txt", "LOC_synset_mapping.txt")
+    table = _beside(root, "val_labels.csv", "LOC_val_solution.csv")
+    folders = sorted({f.synset for f in files.values()})
+    if not mapping and not table and len(folders) != 1000:
+        raise FileNotFoundError(f"no classes in {root}: neither val_labels.csv or LOC_val_solution.csv nor synsets.txt or "
+                                f"LOC_synset_mapping.txt is there or beside it; {WHERE}")
+    synsets = read_synsets(mapping) if mapping else {}
+    labels = read_labels(table, synsets) if table else {}
+    if not mapping and len(folders) == 1000:
+        synsets = {synset: index for index, synset in enumerate(folders)}
+    boxed = any(f.annotation for f in files.values())
+    return Images("imagenet", list(files), partial(_read, files, labels, synsets, resize, crop), boxes=boxed)

@@ -9,17 +9,15 @@ decoded once and lie in data/photographs/ as PNG; the other nine are PNG there. 
 
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.transforms import v2
 
 from ..extras import extra
 from ..places import DATA
 from .geometry import Resize
-from .reader import as_picture
+from .reader import to_input
 
 SOURCES = {  # name -> (where, name there)
     "chelsea": ("skimage", "chelsea"),
@@ -56,21 +54,6 @@ def photograph(name: str) -> np.ndarray:
     pixels = np.ascontiguousarray(np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels)
     pixels.setflags(write=False)
     return pixels
-
-
-def to_input(image: str | Path | Image.Image | np.ndarray, resize: Resize = 256, crop: int = 224) -> torch.Tensor:
-    """Shorter side to `resize` pixels, central `crop` x `crop` square, RGB in [0, 1]: (3, crop, crop) float32.
-
-    image: a file's name, a PIL image, or an array, grey or RGB, uint8 or float in [0, 1] (`reader.as_picture`): turned by EXIF,
-    transparency on black. Nothing else is needed before a network of `load_model`. Raises ValueError where crop is larger than
-    the resized picture, and as `as_picture`.
-    """
-    shorter = resize if isinstance(resize, int) else min(resize)
-    if crop > shorter:
-        raise ValueError(f"crop {crop} of a picture whose shorter side is resized to {shorter}; accepted: at most {shorter}")
-    image = as_picture(image)
-    steps = [v2.Resize(resize, antialias=True), v2.CenterCrop(crop), v2.PILToTensor()]
-    return v2.Compose(steps)(image).float() / 255
 
 
 def photo_batch(names: Iterable[str], resize: Resize = 256, crop: int = 224) -> torch.Tensor:

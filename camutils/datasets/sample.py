@@ -13,13 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .geometry import Geometry, Resize, resize_and_crop
-from .photos import to_input
-from .reader import BadFile
+from .reader import BadFile, central_square
 
 Label = int | str  # a class: its number or its name
 Named = TypeVar("Named", bound=Label)
 Object = tuple[Named, list[int], bool]  # class, box x0 y0 x1 y1, difficult
-LONGEST = 20  # longer side / shorter side; beyond that the resized image would be huge and its crop nearly nothing
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 class Sample(NamedTuple):
@@ -45,11 +44,12 @@ class Skipped(NamedTuple):
 class Images(Dataset[Sample | Skipped]):
     """A data set: `dataset[i]` is the `Sample` that `read(names[i])` gives, or `Skipped` where it raises BadFile.
 
-    kind: scenes, voc, imagenet or folder; names: one per image, in order; link: which probability its networks mean.
+    kind: scenes, voc, imagenet or folder; names: one per image, in order; link: which probability its networks mean;
+    boxes: whether its objects have any.
     """
 
-    def __init__(self, kind: str, names: list[str], read: Callable[[str], Sample], link: str = "softmax"):
-        self.kind, self.names, self.read, self.link = kind, list(names), read, link
+    def __init__(self, kind: str, names: list[str], read: Callable[[str], Sample], link: str = "softmax", boxes: bool = True):
+        self.kind, self.names, self.read, self.link, self.boxes = kind, list(names), read, link, boxes
 
     def __len__(self) -> int:
         return len(self.names)
@@ -79,8 +79,6 @@ def to_sample(name: str, image: Image.Image, objects: Sequence[Object[Label]], n
     Boxes are clipped to the image; what lies outside is dropped; a note tells either.
     """
     H, W = image.size[::-1]
-    if max(H, W) > LONGEST * min(H, W):
-        raise BadFile(f"{W} x {H} pixels; accepted: the longer side up to {LONGEST} times the shorter")
     kept: dict[Label, list[tuple[list[int], bool]]] = {}
     outside, clipped = 0, 0
     for label, (x0, y0, x1, y1), hard in objects:
@@ -97,4 +95,11 @@ def to_sample(name: str, image: Image.Image, objects: Sequence[Object[Label]], n
         notes += (f"{outside} box{'es' * (outside > 1)} dropped: empty or outside the image",)
     boxes = [torch.tensor([b for b, _ in found]) for found in kept.values()]
     difficult = [torch.tensor([d for _, d in found]) for found in kept.values()]
-    return Sample(name, to_input(image, resize, crop), list(kept), boxes, difficult, resize_and_crop((H, W), resize, crop), notes)
+    geometry = resize_and_crop((H, W), resize, crop)
+    return Sample(name, central_square(image, resize, crop), list(kept), boxes, difficult, geometry, notes)
+
+
+def without_boxes(sample: Sample, label: Label) -> Sample:
+    """The sample with one class, of which no box is known."""
+    return sample._replace(classes=[label], boxes=[torch.zeros(0, 4, dtype=torch.int64)],
+                           difficult=[torch.zeros(0, dtype=torch.bool)])

@@ -7,7 +7,7 @@ from torchvision.datasets import VOCDetection
 
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
-from .reader import BadFile, open_upright
+from .reader import BadFile, read_picture
 from .sample import Images, Sample, to_sample
 
 VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -16,13 +16,13 @@ VOC_CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "
 
 def _read(files: dict[str, tuple[Path, Path]], resize: Resize, crop: int, name: str) -> Sample:
     picture, annotation = files[name]
-    objects, stated, left_out = read_objects(annotation, first=1)
+    objects, stated, missing = read_objects(annotation, first=1)
     unknown = sorted({label for label, _, _ in objects} - set(VOC_CLASSES))
     if unknown:
         raise BadFile(f"unknown class {', '.join(unknown)}; VOC has {', '.join(VOC_CLASSES)}")
-    image, stored, orientation, notes = open_upright(picture)
+    image, stored, orientation, notes = read_picture(picture)
     objects, changed = upright_objects(objects, stated, stored, orientation)
-    sample = to_sample(name, image, objects, notes + left_out + changed, resize, crop)
+    sample = to_sample(name, image, objects, missing + notes + changed, resize, crop)
     if not sample.classes:
         raise BadFile("every box is empty or outside the image")
     return sample
@@ -33,7 +33,7 @@ def voc(root: str | Path, split: str = "val", *, download: bool = False, resize:
 
     split: train, val or trainval. download=True fetches the official archive (2 GB) into `root` first.
     Boxes of objects of a class, difficult ones too, stand in the order of the file. Raises FileNotFoundError where the set
-    is not there, ValueError for another split.
+    is not there, ValueError for another split or an empty one.
     """
     if split not in ("train", "val", "trainval"):
         raise ValueError(f"unknown split {split!r}; accepted: train, val, trainval")
@@ -46,4 +46,6 @@ def voc(root: str | Path, split: str = "val", *, download: bool = False, resize:
             f"ImageSets/Main/{split}.txt; `download=True` fetches it, or see http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
         ) from error
     files = {Path(p).stem: (Path(p), Path(a)) for p, a in zip(found.images, found.targets, strict=True)}
+    if not files:
+        raise ValueError(f"no picture in VOC2012/ImageSets/Main/{split}.txt of {root}; accepted: an image id a line")
     return Images("voc", list(files), partial(_read, files, resize, crop))

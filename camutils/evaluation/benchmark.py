@@ -30,8 +30,8 @@ from ..datasets.ahead import load_ahead
 from ..datasets.sample import Label
 from ..datasets.voc_targets import VOC_GROUPS
 from ..methods import METHODS
-from ..networks.load import default_device, load_model
-from .measure import CENTRE, COLUMNS, LOCATION, METRICS, Pair, measure, parse_method, split_list
+from ..networks.load import class_names, default_device, load_model
+from .measure import CENTRE, COLUMNS, LOCATION, METRICS, Pair, measure, parse_method, place_of, split_list
 from .results import Row, check_folder, merge, part_path, provenance, read_table, write_part, write_whole
 from .summary import show, summary, write_summary
 
@@ -41,7 +41,7 @@ HELP = {
     "metrics": f"Metrics, comma-separated: {', '.join(METRICS)}.",
     "limit": "Use only the first so many images.",
     "out": "Folder for the results; an interrupted run in it is resumed.",
-    "root": "Folder of the data set (voc: holds VOCdevkit; imagenet: holds Data and Annotations; folder: the images).",
+    "root": "Folder of the data set (voc: holds VOCdevkit; imagenet: Data and Annotations, or val/SYNSET; folder: the images).",
     "split": "Part of the data set; default: test for scenes, val for voc and imagenet.",
     "batch": "Images loaded at once and pairs of image and class per forward pass.",
     "seed": "Seed of methods that draw random numbers, and of the bootstrap.",
@@ -50,23 +50,38 @@ HELP = {
 }
 
 
-def _labels(data: Images, sample: Sample, model: nn.Module, device: torch.device) -> tuple[Sequence[Label] | None, bool]:
-    """The class of every output (None: whichever is largest), and whether ImageNet's outputs are to be grouped for VOC."""
-    with evaluating(model), torch.no_grad():
-        output = model(sample.image[None].to(device))
+def _labels(data: Images, sample: Sample, model: nn.Module, names: Sequence[str],
+            device: torch.device) -> tuple[dict[Label, int] | None, bool]:
+    """Class -> output (None: whichever is largest), and whether ImageNet's outputs are to be grouped for VOC.
+
+    names: those of the outputs, where they are known. Raises ValueError for a network that does not take the picture.
+    """
+    try:
+        with evaluating(model), torch.no_grad():
+            output = model(sample.image[None].to(device))
+    except Exception as error:  # whatever a network of somebody else raises
+        first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+        reason = str(error).partition("\n")[0]
+        if first is not None and first.in_channels != 3:
+            reason = f"its first convolution takes {first.in_channels} channel{'s' * (first.in_channels > 1)}"
+        raise ValueError(f"{type(model).__name__} does not take pictures {(1, *sample.image.shape)}: {reason}; accepted: a "
+                         "network that takes RGB (B, 3, H, W), or a module around it that makes its input of that") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise ValueError(f"the network returned {type(output).__name__}; accepted here: logits (B, classes)")
     outputs = output.shape[1]
     if data.kind == "voc" and outputs not in (1000, len(VOC_CLASSES)):
         raise ValueError(f"the network has {outputs} outputs; accepted for voc: ImageNet's 1000, or VOC's 20 in their order")
-    if data.kind == "folder":
-        return None, False
     if data.kind == "voc":
-        return list(VOC_GROUPS if outputs == 1000 else VOC_CLASSES), outputs == 1000
-    return list(range(outputs)), False
+        return {name: i for i, name in enumerate(VOC_GROUPS if outputs == 1000 else VOC_CLASSES)}, outputs == 1000
+    if data.kind == "folder" and not data.boxes:
+        return None, False
+    known: dict[Label, int] = {i: i for i in range(outputs)}
+    if data.kind == "folder":
+        known |= {name: i for i, name in enumerate(names) if names.count(name) == 1}  # of two cranes it is neither
+    return known, False
 
 
-def _pairs(sample: Sample, labels: Sequence[Label] | None, model: nn.Module,
+def _pairs(sample: Sample, labels: dict[Label, int] | None, model: nn.Module,
            device: torch.device) -> tuple[list[Pair], list[Row]]:
     """(sample, position of the class, target) of a sample's classes, and notes on those that the network does not know."""
     if labels is None:
@@ -76,13 +91,13 @@ def _pairs(sample: Sample, labels: Sequence[Label] | None, model: nn.Module,
     notes: list[Row] = []
     for position, c in enumerate(sample.classes):
         if c in labels:
-            known.append((sample, position, labels.index(c)))
+            known.append((sample, position, labels[c]))
         else:
             notes.append({"image": sample.name, "what": "left out", "note": f"class {c}: this network has no output for it"})
     return known, notes
 
 
-def _chunk(items: list[Sample | Skipped], waited: float, labels: Sequence[Label] | None, model: nn.Module, batch: int,
+def _chunk(items: list[Sample | Skipped], waited: float, labels: dict[Label, int] | None, model: nn.Module, batch: int,
            first_seed: int, run: partial[list[Row]]) -> dict[str, Any]:
     """One part: rows, notes and seconds of one chunk of images. Each batch of pairs draws from a seed of its own."""
     seconds = {"images": len(items), "loading": waited, "location": 0.0, "forwards": 0.0}
@@ -109,17 +124,17 @@ def _cuts(length: int, batch: int) -> list[int]:
     return [length * i // count for i in range(count + 1)]
 
 
-def _measure_all(out: Path, data: Images, model: nn.Module, chunks: list[range], batch: int, seed: int,
+def _measure_all(out: Path, data: Images, model: nn.Module, names: Sequence[str], chunks: list[range], batch: int, seed: int,
                  run: partial[list[Row]], rank: int, world: int) -> None:
     """This process's chunks, those aside that are already there."""
     mine = range(rank, len(chunks), world)
     todo = [k for k in mine if not part_path(out, k).exists()]
-    labels: Sequence[Label] | None = []
+    labels: dict[Label, int] | None = {}
     grouped = False
     if todo:
         first = _first_sample(data, chunks[-1].stop)
         if first is not None:
-            labels, grouped = _labels(data, first, model, run.keywords["device"])
+            labels, grouped = _labels(data, first, model, names, run.keywords["device"])
     images = sum(len(chunks[k]) for k in mine)
     with ExitStack() as stack:
         if grouped:
@@ -182,20 +197,21 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     names = [m for m in split_list(methods) if m != CENTRE]
     data = open_dataset(dataset, root, split)
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    able = [m for m in METRICS if data.kind != "folder" or m not in LOCATION]  # a folder has no boxes
+    able = [m for m in METRICS if data.boxes or m not in LOCATION]
     if metrics is None:
         metrics = [m for m in ("pointing", "energy", "drop", "increase") if m in able]
     else:
         metrics = split_list(metrics)
     unknown = [m for m in metrics if m not in able]
+    kind = data.kind if data.boxes else f"{data.kind} without boxes"
     if unknown or batch < 1 or (limit is not None and limit < 1) or not names:
-        raise ValueError(f"methods {names}, metrics {metrics}, batch {batch}, limit {limit}; accepted for {data.kind}: "
+        raise ValueError(f"methods {names}, metrics {metrics}, batch {batch}, limit {limit}; accepted for {kind}: "
                          f"at least one method, metrics from {', '.join(able)}, batch and limit 1 or more")
     parsed: dict[str, Method] = {name: partial(parse_method(name, METHODS), **(options or {})) for name in names}
     used = data.names[:limit]
     place = torch.device(device or default_device())
     if isinstance(model, nn.Module):
-        network, place = model, next(model.parameters()).device
+        network, place = model, place_of(model)
     else:
         if place.type == "cuda" and world > 1:
             place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
@@ -223,7 +239,8 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
             dist.barrier()
         if not (out / "results.csv").exists():
             run = partial(measure, methods=parsed, metrics=metrics, link=link, tolerance=tolerance, device=place)
-            _measure_all(out, data, network, chunks, batch, seed, run, rank, world)
+            outputs = class_names(model) if isinstance(model, str) else []
+            _measure_all(out, data, network, outputs, chunks, batch, seed, run, rank, world)
         if world > 1:
             dist.barrier()
         if rank == 0:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -68,6 +69,15 @@ def _literal(key: str, text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def place_of(model: nn.Module) -> torch.device:
+    """Where a network lies. Raises ValueError for one without weights: nothing would say where, or what was measured."""
+    like = next(chain(model.parameters(), model.buffers()), None)
+    if like is None:
+        raise ValueError(f"{type(model).__name__} has neither parameters nor buffers; accepted: a network with weights, whose "
+                         "checksum tells one run from another")
+    return like.device
 
 
 @contextmanager
@@ -184,6 +194,6 @@ def _head(sample: Sample, position: int | None, target: int) -> Row:
     boxes = _boxes(sample, position)
     named, hard = str(target), False
     if position is not None:
-        named, hard = str(sample.classes[position]), bool(sample.difficult[position].all())
+        named, hard = str(sample.classes[position]), len(boxes) > 0 and bool(sample.difficult[position].all())
     share = box_share(boxes, sample.geometry.size) if len(boxes) else float("nan")
     return {"image": sample.name, "class": named, "classes": len(sample.classes), "difficult": int(hard), "share": share}

@@ -28,7 +28,7 @@ from ..methods import METHODS
 from ..networks.load import default_device, load_model
 from ..networks.scene_networks import SCENE_NETWORKS, SHUFFLED
 from .controls import cascade_modules, control_maps, edges, likeness
-from .measure import CENTRE, location, parse_method, split_list
+from .measure import CENTRE, location, parse_method, place_of, split_list
 from .metrics import centre_map
 from .results import Row, as_csv, check_folder, checksum, provenance, read_table, write_whole
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
@@ -144,12 +144,13 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     data, device = open_dataset(dataset, root, split), torch.device(device or default_device())
     names = [n for n in split_list(methods) if n != CENTRE]  # which is a control
     parsed: dict[str, Method] = {EDGES: edges} | {name: parse_method(name, METHODS) for name in names}
-    if data.kind not in ("scenes", "imagenet") or min(batch, draws, len(names)) < 1 or (limit is not None and limit < 2):
+    fit = data.kind in ("scenes", "imagenet") and data.boxes
+    if not fit or min(batch, draws, len(names)) < 1 or (limit is not None and limit < 2):
         raise ValueError(f"data set {data.kind}, methods {names}, batch {batch}, draws {draws}, limit {limit}; accepted: scenes "
-                         "or imagenet, at least one method, batch and draws 1 or more, limit 2 or more")
+                         "or imagenet with boxes, at least one method, batch and draws 1 or more, limit 2 or more")
     used = data.names[:limit]
     if isinstance(model, nn.Module):
-        network, device = model, next(model.parameters()).device
+        network, device = model, place_of(model)
     else:
         network = load_model(model, device)
     if shuffled is None and f"{model}{SHUFFLED}" in SCENE_NETWORKS:

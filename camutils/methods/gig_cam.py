@@ -10,7 +10,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn, relu
 
-from ..core.layers import Layer, find_layers
+from ..core.layers import Layer, default_layer, find_layers
 from ..core.maps import einsum, finish, over_layers
 from ..core.network import How, as_network
 from ..core.probe import activation, check_images, probe
@@ -102,5 +102,6 @@ def gig_cam_m(model: nn.Module, images: Tensor, targets: Targets = None, layer: 
     Raises ValueError, TypeError as these two do. Derived in notebooks/20_gig_cam and 22_multi_scale.
     """
     model = as_network(model, **how)
+    layer = default_layer(model, check_images(images), targets) if layer is None else layer  # one layer at every scale
     return multi_scale(gig_cam, model, images, targets, layer, raw=raw, scales=scales, pooling=pooling, ratio=ratio, steps=steps,
                        fraction=fraction, max_dist=max_dist, baseline=baseline, order=order, accumulate=accumulate, seed=seed)

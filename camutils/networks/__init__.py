@@ -1,7 +1,8 @@
 """What is explained.
 
-load (by name, weights found and checked), lite (EfficientNet-Lite), given (what a command is asked to explain: a name, or a
-function of the caller's), scene_networks (two small ones), train (how these were trained), random_weights (for tests).
+load (by name, weights found and checked), value_range (pictures in another range than theirs), lite (EfficientNet-Lite),
+given (what a command is asked to explain: a name, or a function of the caller's), scene_networks (two small ones), train (how
+these were trained), random_weights (for tests).
 May import: core, datasets.
 """
 

@@ -7,13 +7,11 @@
 
 import hashlib
 import re
-import warnings
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from weakref import WeakSet
 
 import torch
 import torchvision
@@ -23,6 +21,7 @@ from ..places import CHECKPOINTS, checkpoint_folders
 from ..spelling import nearest
 from .lite import LITE, LITE_MEAN, LITE_STD, build_lite, has_lite
 from .scene_networks import SCENE_NETWORKS
+from .value_range import warn_of_range
 
 SCENE_MEAN, SCENE_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
@@ -34,33 +33,14 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-_TOLD: WeakSet[nn.Module] = WeakSet()  # networks whose user was warned
-
-
-def _look_at(module: nn.Module, x: torch.Tensor) -> None:
-    """Warn once per network of pictures that are not RGB in [0, 1], as far as masks and noise never leave it.
-
-    Only on the CPU, where a look costs next to nothing, and not while PyTorch records what runs.
-    """
-    recorded = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or type(x) is not torch.Tensor
-    if module in _TOLD or recorded or x.device.type != "cpu" or not x.numel():
-        return
-    with torch.no_grad():
-        high, low = x.detach().amax() > 8, (x.detach() < -0.5).float().mean() > 0.05
-    if high or low:
-        _TOLD.add(module)
-        fix = "x / 255" if high else "the picture itself, since the mean is taken off inside"
-        lowest, highest = x.detach().aminmax()
-        warnings.warn(f"pictures reach from {float(lowest):.3g} to {float(highest):.3g}; this network takes RGB in [0, 1]: give "
-                      f"it {fix}", stacklevel=2)
-
-
 def _standardise(module: nn.Module, args: tuple[Any, ...], mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Any, ...]:
     """Forward pre-hook: x -> (x - mean) / std, channel by channel."""
     x, *rest = args
     if x.ndim != 4 or x.shape[1] != len(mean):
         raise ValueError(f"images have shape {tuple(x.shape)}; accepted: (B, {len(mean)}, H, W)")
-    _look_at(module, x)
+    if not x.is_floating_point():
+        raise TypeError(f"images are {x.dtype}; accepted: floats in [0, 1], for bytes images / 255")
+    warn_of_range(module, x)
     mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (mean, std))
     return ((x - mean) / std, *rest)
 

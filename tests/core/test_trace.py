@@ -345,6 +345,23 @@ def test_torchvisions_transformers():
         cam.multi_scale(cam.grad_cam, vit, x, 1, scales=(1, 1.5))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("name", "default", "expected"), [
+    ("swin_v2_t", "permute", ["features.1", "features.3", "features.5", "permute"]),
+    ("maxvit_t", "blocks.3", ["stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3"]),
+    ("vit_b_32", "encoder.layers.encoder_layer_10", ["encoder.layers.encoder_layer_10"]),
+    ("shufflenet_v2_x0_5", "conv5", ["conv1", "stage2", "stage3", "stage4", "conv5"])])
+def test_stages_of_torchvisions_other_families(name, default, expected):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torchvision.models.get_model(name, weights=None).eval()
+        [nn.init.normal_(p, std=0.05) for p in model.parameters() if p.ndim > 1 and not p.any()]  # heads that start at 0
+    x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    assert (default_layer(model, x), stages(model, x)) == (default, expected)
+    A = cam.activation(model, x, 1, default)[0]
+    assert A.shape[2] == A.shape[3] == 7
+
+
 @pytest.mark.parametrize(("shape", "size", "expected"), [
     ((2, 96, 56, 56), (224, 224), (96, 56, 56)), ((2, 56, 56, 96), (224, 224), (96, 56, 56)),
     ((2, 197, 768), (224, 224), (768, 14, 14)), ((2, 196, 768), (224, 224), (768, 14, 14)),

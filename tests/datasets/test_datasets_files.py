@@ -1,6 +1,8 @@
 """Damaged, grey, rotated, missing: every file is used, converted with a note, or skipped with a reason. Never a crash."""
 
 import io
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -71,7 +73,7 @@ def test_bad_files_are_skipped_by_name_and_reason(tmp_path):
     assert list(reasons) == [n for n in entries if n != "good"]
     wanted = {"truncated": "truncated", "text": "not a readable image", "empty": "not a readable image", "no_image": "missing",
               "no_xml": r"XML.*missing", "cut_xml": "XML.*cannot be read", "no_object": "no annotated object",
-              "no_box": "no annotated object that can be used .dog without a box", "outside": "outside", "foreign": "unicorn",
+              "no_box": "no annotated object has a name and a box", "outside": "outside", "foreign": "unicorn",
               "other_shape": "80 x 100.*100 x 80", "strip": "2100 x 20"}
     for name, pattern in wanted.items():
         with pytest.raises(AssertionError, match=pattern):
@@ -159,6 +161,87 @@ def test_ilsvrc_problems_are_named(tmp_path):
         imagenet(root, "train")
 
 
+def test_an_object_without_a_box_or_name_costs_only_itself(tmp_path):
+    """One with a box, four without: none, half of one, words, infinity, no name. The difficult flag stays with its own object."""
+    whole = "<bndbox><xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>80</ymax></bndbox>"
+    bad = ["", "<bndbox><xmin>1</xmin></bndbox>", whole.replace("60", "wide"), whole.replace("80", "inf")]
+    nodes = [f"<object><name>cat</name>{box}</object>" for box in bad]
+    nodes.insert(2, f"<object><name>dog</name><difficult>1</difficult>{whole}</object>")
+    entries = {"a": (picture(100, 80), f"<annotation>{''.join(nodes)}<object>{whole}</object></annotation>"),
+               "b": (picture(100, 80), f"<annotation>{nodes[0]}{nodes[2]}</annotation>")}
+    a, b = voc(write_voc(tmp_path, entries))
+    assert a.classes == b.classes == ["dog"] and a.boxes[0].tolist() == [[10, 20, 60, 80]] and a.difficult[0].tolist() == [True]
+    assert a.notes == ("5 objects without a name or a box left out",)
+    assert b.notes == ("1 object without a name or a box left out",)
+
+
+def write_tree(folder, synsets, seed=0):
+    """Two pictures in each synset's folder; returns their names, in order."""
+    names = []
+    for synset in synsets:
+        (folder / synset).mkdir(parents=True)
+        for i, suffix in enumerate(("JPEG", "png")):
+            picture(100, 80, seed + i).save(folder / synset / f"{i}.{suffix}")
+            names.append(f"{synset}/{i}.{suffix}")
+    return names
+
+
+@pytest.mark.parametrize("place", ["Data/CLS-LOC/val", "ILSVRC/Data/CLS-LOC/val", "val", "."])
+def test_ilsvrc_in_folders_of_synsets(tmp_path, place):
+    """Without boxes, with the class of the folder; a stray folder and file are left out."""
+    names = write_tree(tmp_path / place, [SYNSETS[3], SYNSETS[7]])
+    (tmp_path / place / "other").mkdir()
+    (tmp_path / place / SYNSETS[3] / "notes.txt").write_text("left out")
+    (tmp_path / "synsets.txt").write_text("\n".join(SYNSETS))
+    data = imagenet(tmp_path)
+    assert data.names == names and not data.boxes
+    samples, skipped = read_all(data)
+    assert skipped == [] and [s.classes for s in samples] == [[3], [3], [7], [7]]
+    assert all(s.boxes[0].shape == (0, 4) and s.difficult[0].shape == (0,) for s in samples)
+    with Image.open(tmp_path / place / names[1]) as file:
+        assert torch.equal(samples[1].image, to_input(file))
+
+
+@pytest.mark.parametrize("sorted_too", [False, True])
+def test_ilsvrc_in_folders_of_synsets_with_boxes(tmp_path, sorted_too):
+    """Annotations flat, as they come, or sorted like the pictures; one is missing."""
+    write_tree(tmp_path / "Data/CLS-LOC/val", [SYNSETS[3], SYNSETS[7]])
+    for c in (3, 7):
+        where = tmp_path / "Annotations/CLS-LOC/val" / (SYNSETS[c] if sorted_too else "")
+        where.mkdir(parents=True, exist_ok=True)
+        (where / f"{c // 7}.xml").write_text(xml((100, 80), [(SYNSETS[c], 0, 5, 90, 80, 0), (SYNSETS[1], 0, 0, 9, 9, 0)]))
+    (tmp_path / "synsets.txt").write_text("\n".join(SYNSETS))
+    data = imagenet(tmp_path)
+    samples, skipped = read_all(data)
+    assert data.boxes and [s.classes for s in samples] == [[3], [7]] and [s.name[-6:] for s in samples] == ["0.JPEG", "/1.png"]
+    assert all(s.boxes[0].tolist() == [[0, 5, 90, 80]] and s.notes == ("1 boxes of other classes left out",) for s in samples)
+    reasons = {s.reason for s in skipped}
+    assert len(skipped) == 2 and reasons == ({"annotation file (XML) is missing"} if sorted_too
+                                             else {"labelled 3, but its boxes are of class 1, 7",
+                                                   "labelled 7, but its boxes are of class 1, 3"})
+
+
+def test_a_thousand_folders_of_synsets_need_no_list(tmp_path):
+    for synset in SYNSETS[::-1]:
+        (tmp_path / synset).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / synset / "a.png")
+    data = imagenet(tmp_path)
+    assert len(data) == 1000 and data[285].classes == [285]
+    (tmp_path / SYNSETS[0] / "a.png").unlink()
+    with pytest.raises(FileNotFoundError, match="no classes.*synsets.txt"):
+        imagenet(tmp_path)
+
+
+def test_sets_without_a_picture_are_refused(tmp_path):
+    for place in ("official/Data/CLS-LOC/val", "official/Annotations/CLS-LOC/val", f"sorted/val/{SYNSETS[0]}"):
+        (tmp_path / place).mkdir(parents=True)
+    for name in ("official", "sorted"):
+        with pytest.raises(ValueError, match="no picture in .*val; accepted: files ending in .jpg"):
+            imagenet(tmp_path / name)
+    with pytest.raises(ValueError, match="no picture in VOC2012/ImageSets/Main/val.txt"):
+        voc(write_voc(tmp_path, {}))
+
+
 def test_missing_sets_and_unknown_splits_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="VOCdevkit.*download=True"):
         voc(tmp_path)
@@ -205,3 +288,30 @@ def test_the_official_sets_are_read_whole(assets):
         boxes = torch.cat(sample.boxes)
         assert isinstance(sample, Sample) and sample.notes == () and (boxes[:, :2] >= 0).all()
         assert (boxes[:, 2] <= W).all() and (boxes[:, 3] <= H).all() and (boxes[:, :2] < boxes[:, 2:]).all()
+
+
+def test_real_pictures_sorted_into_synsets_are_the_same_samples(assets, tmp_path):
+    """The first twelve of the official layout, as the usual script sorts them; then with boxes in a COCO file beside them."""
+    official = read_all(imagenet(assets / "ILSVRC"), range(12))[0]
+    synsets = [line.split()[0] for line in (assets / "synsets.txt").read_text().splitlines()]
+    shutil.copy(assets / "synsets.txt", tmp_path)
+    (tmp_path / "Annotations/CLS-LOC").mkdir(parents=True)
+    shutil.copytree(assets / "ILSVRC/Annotations/CLS-LOC/val", tmp_path / "Annotations/CLS-LOC/val")
+    content = {"images": [], "annotations": [], "categories": []}
+    for i, sample in enumerate(official):
+        synset = synsets[sample.classes[0]]
+        (tmp_path / "val" / synset).mkdir(parents=True, exist_ok=True)
+        shutil.copy(assets / "ILSVRC/Data/CLS-LOC/val" / f"{sample.name}.JPEG", tmp_path / "val" / synset)
+        H, W = sample.geometry.size
+        content["images"].append({"id": i, "file_name": f"{sample.name}.JPEG", "height": H, "width": W})
+        for x0, y0, x1, y1 in sample.boxes[0].tolist():
+            box = [x0, y0, x1 - x0, y1 - y0]
+            content["annotations"].append({"image_id": i, "category_id": sample.classes[0], "bbox": box})
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    for data in (imagenet(tmp_path), folder(tmp_path / "val", tmp_path / "boxes.json")):
+        found = {s.name.split("/")[1].removesuffix(".JPEG"): s for s in read_all(data)[0]}
+        assert found.keys() == {s.name for s in official} and data.boxes
+        for sample in official:
+            other = found[sample.name]
+            assert torch.equal(other.image, sample.image) and other.geometry == sample.geometry
+            assert other.classes == sample.classes and torch.equal(other.boxes[0], sample.boxes[0])

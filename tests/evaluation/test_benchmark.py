@@ -262,6 +262,75 @@ def test_a_folder_is_measured_at_its_top_class(tmp_path):
         benchmark("folder", net, "grad_cam", "pointing", out=tmp_path / "other", root=tmp_path / "set")
 
 
+def test_a_folder_with_boxes_of_its_own_is_measured_at_these(tmp_path, monkeypatch):
+    """Classes by number and by name; a name that two outputs share, and one that none has, are left out and said."""
+    root = tmp_path / "set"
+    root.mkdir()
+    for i in range(4):
+        picture(300, 300, i).save(root / f"{i}.png")
+    rows = ["0,285,30,40,200,220", "1,Egyptian cat,30,40,200,220", "1,5,0,0,300,300", "2,crane,1,1,9,9", "3,unicorn,1,1,9,9"]
+    (tmp_path / "b.csv").write_text("\n".join(["image,class,x0,y0,x1,y1", *rows]))
+    net, data = imagenet_like(), camutils.open_dataset("folder", root, boxes=tmp_path / "b.csv")
+    names = camutils.class_names("resnet18")
+    names[134] = "crane"  # as ImageNet calls the bird too
+    monkeypatch.setattr("camutils.evaluation.benchmark.class_names", lambda name: names)
+    monkeypatch.setattr("camutils.evaluation.benchmark.load_model", lambda name, device: net)
+    benchmark(data, "resnet18", "grad_cam", "pointing,energy,drop", out=tmp_path / "out", device="cpu")
+    table = [r for r in read_table(tmp_path / "out" / "results.csv") if r["method"] == "grad_cam"]
+    assert [(r["image"], r["class"]) for r in table] == [("0.png", "285"), ("1.png", "Egyptian cat"), ("1.png", "5")]
+    samples = read_all(data)[0]
+    for row, sample, c in zip(table, (samples[0], samples[1], samples[1]), (285, 285, 5), strict=True):
+        L = sample.geometry.restore(camutils.grad_cam(net, sample.image[None], c))
+        box = sample.boxes[sample.classes.index(row["class"] if row["class"] == "Egyptian cat" else c)]
+        assert row["energy"] == pytest.approx(float(camutils.energy_game(L, [box])), rel=1e-4)
+        assert row["share"] == pytest.approx(1.0 if c == 5 else 170 * 180 / 300**2)
+    notes = [(r["image"], r["note"]) for r in read_table(tmp_path / "out" / "notes.csv")]
+    assert notes == [(f"{i}.png", f"class {c}: this network has no output for it") for i, c in ((2, "crane"), (3, "unicorn"))]
+
+
+def test_imagenet_in_folders_without_boxes_is_measured_at_its_class_without_location(tmp_path):
+    synsets = [f"n{i:08d}" for i in range(1000)]
+    for c in (3, 7):
+        (tmp_path / "val" / synsets[c]).mkdir(parents=True)
+        picture(90, 70, c).save(tmp_path / "val" / synsets[c] / "a.JPEG")
+    (tmp_path / "synsets.txt").write_text("\n".join(synsets))
+    net = imagenet_like()
+    benchmark("imagenet", net, "grad_cam", out=tmp_path / "out", root=tmp_path)
+    table = read_table(tmp_path / "out" / "results.csv")
+    assert [(r["class"], r["method"], r["difficult"]) for r in table] == [(c, m, 0) for c in "37" for m in ("grad_cam", "centre")]
+    assert "energy" not in table[0] and all(r["share"] != r["share"] for r in table)
+    with pytest.raises(ValueError, match="accepted for imagenet without boxes"):
+        benchmark("imagenet", net, "grad_cam", "pointing", out=tmp_path / "other", root=tmp_path)
+
+
+class Brightness(nn.Module):
+    """A network without a single weight."""
+
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+@pytest.mark.parametrize(("net", "said"), [
+    (nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "Sequential does not take pictures "
+     r"\(1, 3, 96, 96\): its first convolution takes 1 channel; accepted: a network that takes RGB"),
+    (nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), r"does not take pictures \(1, 3, 96, 96\): mat1"),
+    (Brightness(), "Brightness has neither parameters nor buffers; accepted: a network with weights")])
+def test_a_network_that_does_not_fit_is_told_in_a_sentence(net, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        benchmark("scenes", net, "grad_cam", out=tmp_path / "out", limit=2)
+
+
+def test_a_network_whose_weights_are_buffers_is_measured(tmp_path):
+    net = imagenet_like()
+    for module in net.modules():
+        for name, p in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, p.detach())
+    assert not list(net.parameters())
+    benchmark("scenes", net, "grad_cam", out=tmp_path / "out", limit=1)
+    assert len(read_table(tmp_path / "out" / "results.csv")) >= 2
+
+
 def test_only_bad_files_is_one_clear_error(tmp_path):
     root = write_voc(tmp_path / "set", {"a": (b"no", [("dog", 1, 1, 9, 9, 0)])})
     with pytest.raises(ValueError, match="no image could be measured"):
