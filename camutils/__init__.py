@@ -11,7 +11,8 @@ Rooms, from the ground up (each room's `__init__` says what is in it and what it
     methods     one file per method, named as its paper; `methods.parts`: the axes that the papers share
     evaluation  metrics, statistics, the runner, sanity checks   book        how notebooks and pictures are made
 
-Beside them: places (where things lie), extras (packages that may be missing), moved (old names of modules).
+Beside them: explain, listing (what the command line shows), places (where things lie), spelling (what a misspelt word may mean),
+extras (packages that may be missing), moved (old names of modules).
 """
 
 __version__ = "0.2.0"

@@ -1,4 +1,7 @@
-"""The command line: `camutils COMMAND --help`, or `python -m camutils COMMAND --help`."""
+"""The command line: `camutils COMMAND --help`, or `python -m camutils COMMAND --help`.
+
+Exit status: 0 done; 1 what was compared differs; 2 something was asked wrongly, said in one line on stderr.
+"""
 
 import json
 import sys
@@ -8,13 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from .evaluation.benchmark import HELP
+from .networks.given import HELP as NETWORK
 from .places import BUILD
 
-NETWORK = "A name (efficientnet_lite0, mobilenet_v2, scenes_resnet, ...) or package.module:function."
-WEIGHTS = "State dict for package.module:function."
+ASKED = (ValueError, TypeError, OSError, ImportError)  # what is raised where something was asked wrongly
+STOPPED = (*(kind.__name__ for kind in ASKED), "FileNotFoundError", "UnidentifiedImageError", "KeyError", "IndexError")
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
-                  help="Class activation mapping: run the notebooks, train the scene networks.")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
+                  help="Class activation mapping: explain photographs, measure methods, run notebooks, train scene networks.")
 
 
 def _value(text: str) -> Any:
@@ -36,41 +40,60 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
     pairs = [p.partition("=") for p in parameter or []]
     if any(not mark for _, mark, _ in pairs):
         raise ValueError(f"parameters {parameter}; accepted: NAME=VALUE")
-    run(names, preset, {name: _value(value) for name, _, value in pairs})
+    values = {name: _value(value) for name, _, value in pairs}
+    if values.get("photo"):  # a path, seen from where the command was typed; notebooks run elsewhere
+        values["photo"] = str(Path(str(values["photo"])).expanduser().resolve())
+        if not Path(values["photo"]).is_file():
+            raise FileNotFoundError(f"no photograph {values['photo']}; accepted as photo: the path of an image file")
+    try:
+        run(names, preset, values)
+    except Exception as error:  # papermill's, which is imported only here, tells of a cell by ename and evalue
+        if not values or getattr(error, "ename", None) not in STOPPED:
+            raise
+        said = f"{getattr(error, 'ename', '')}: {getattr(error, 'evalue', '')}"
+        raise ValueError(f"with {', '.join(parameter or [])} a notebook stopped: {said}") from error
 
 
 @app.command()
 def explain(photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
-            method: Annotated[str, typer.Option(help="A method, options as NAME:option=value.")] = "integrative_cam",
-            compare: Annotated[str | None, typer.Option(help="Several methods in one picture, comma-separated.")] = None,
-            model: Annotated[str | None, typer.Option(help=NETWORK)] = None,
-            weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None,
-            classes: Annotated[str | None, typer.Option("--class", help="A name, a number, a WordNet number, or top3; default: "
-                                                        "the likeliest.")] = None,
+            method: Annotated[str, typer.Option(help="A method, see `camutils methods`; options as NAME:option=value.")
+                              ] = "integrative_cam",
+            compare: Annotated[str | None, typer.Option(help="Several methods, comma-separated, on one sheet.")] = None,
+            model: Annotated[str | None, typer.Option(help=f"{NETWORK['model']} Default: EfficientNet-Lite.")] = None,
+            weights: Annotated[Path | None, typer.Option(help=NETWORK["weights"])] = None,
+            size: Annotated[int | None, typer.Option(help=NETWORK["size"])] = None,
+            classes: Annotated[str | None, typer.Option("--class", help="A name, a number, a WordNet number, or top3; "
+                                                        "default: the likeliest.")] = None,
             layer: Annotated[str | None, typer.Option(help="See `camutils layers`; default: found by itself.")] = None,
-            out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("."),
-            raw: Annotated[bool, typer.Option("--raw", help="Also write the maps as .npy.")] = False) -> None:
-    """Draw heat maps of your own photographs and print the likeliest classes."""
+            out: Annotated[Path, typer.Option(help="Folder of the pictures; nobody else's are replaced.")] = Path("."),
+            raw: Annotated[bool, typer.Option("--raw", help="Also write each map as .npy, in [0, 1].")] = False) -> None:
+    """Print the likeliest classes of your own photographs and draw heat maps of them: the square that the network sees.
+
+    A file that cannot be read is named and passed over; the exit status is 0 if any photograph was explained, else 2.
+    """
     from .explain import explain as run
 
-    methods = [m.strip() for m in (compare or method).split(",") if m.strip()]
-    for path in run(photos, methods, model, weights, classes, layer, out, raw):
-        print(path)
+    run(photos, method, compare, model, weights, size, classes, layer, out, raw)
 
 
 @app.command()
-def layers(model: Annotated[str | None, typer.Argument(help=NETWORK)] = None,
-           weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None) -> None:
+def layers(name: Annotated[str | None, typer.Argument(metavar="MODEL", help=NETWORK["model"])] = None,
+           model: Annotated[str | None, typer.Option(help="The same, as an option.")] = None,
+           weights: Annotated[Path | None, typer.Option(help=NETWORK["weights"])] = None,
+           size: Annotated[int | None, typer.Option(help=NETWORK["size"])] = None) -> None:
     """List a network's layers with a map: name, shape, stride, which one is the default, which ones are stages."""
-    from .explain import layer_table
+    from .listing import layer_table
+    from .networks.given import open_network
 
-    print("\n".join(layer_table(model, weights)))
+    if name and model:
+        raise ValueError(f"MODEL {name} and --model {model}; accepted: one of them")
+    print("\n".join(layer_table(open_network(name or model, weights, size, trained=False))))
 
 
 @app.command()
 def methods() -> None:
-    """List the methods: what each does, what it costs, when to use it."""
-    from .explain import method_table
+    """List the methods: passes through the network, when to use each, what it does."""
+    from .listing import method_table
 
     print("\n".join(method_table()))
 
@@ -106,7 +129,7 @@ def reproduce(names: Annotated[list[str] | None, typer.Argument(help="Notebooks,
 
 @app.command()
 def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
-              model: Annotated[str, typer.Option(help=HELP["model"])],
+              model: Annotated[str, typer.Option(help=NETWORK["model"])],
               methods: Annotated[str, typer.Option(help=HELP["methods"])],
               out: Annotated[Path, typer.Option(help=HELP["out"])],
               metrics: Annotated[str | None, typer.Option(help=HELP["metrics"])] = None,
@@ -117,17 +140,21 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
               seed: Annotated[int, typer.Option(help=HELP["seed"])] = 0,
               link: Annotated[str | None, typer.Option(help=HELP["link"])] = None,
               tolerance: Annotated[float | None, typer.Option(help=HELP["tolerance"])] = None,
-              weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None) -> None:
+              weights: Annotated[Path | None, typer.Option(help=NETWORK["weights"])] = None,
+              boxes: Annotated[Path | None, typer.Option(help="COCO JSON, CSV or masks for a folder.")] = None) -> None:
     """Measure methods on a data set: one row per image, class and method; resumable; several processes with torchrun."""
+    from .datasets import open_dataset
     from .evaluation.benchmark import benchmark as run
+    from .networks.given import named_network
 
-    run(dataset, _network(model, weights), methods, metrics, out=out, limit=limit, root=root, split=split, batch=batch,
+    images = dataset if boxes is None else open_dataset(dataset, root, split, boxes)
+    run(images, named_network(model, weights), methods, metrics, out=out, limit=limit, root=root, split=split, batch=batch,
         seed=seed, link=link, tolerance=tolerance)
 
 
 @app.command()
 def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
-           model: Annotated[str, typer.Option(help=HELP["model"])],
+           model: Annotated[str, typer.Option(help=NETWORK["model"])],
            methods: Annotated[str, typer.Option(help=HELP["methods"])],
            out: Annotated[Path, typer.Option(help="Folder for the results; methods that it holds already are kept.")],
            limit: Annotated[int | None, typer.Option(help=HELP["limit"])] = None,
@@ -136,11 +163,12 @@ def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
            batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
            seed: Annotated[int, typer.Option(help="Seed of random weights, noise and the bootstrap.")] = 0,
            draws: Annotated[int, typer.Option(help="How often weights and noise are drawn.")] = 1,
-           weights: Annotated[Path | None, typer.Option(help=WEIGHTS)] = None) -> None:
+           weights: Annotated[Path | None, typer.Option(help=NETWORK["weights"])] = None) -> None:
     """Ask of each method whether its map depends on the network: random weights, shuffled labels, other classes, noise."""
     from .evaluation.sanity import sanity as run
+    from .networks.given import named_network
 
-    run(dataset, _network(model, weights), methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed,
+    run(dataset, named_network(model, weights), methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed,
         draws=draws)
 
 
@@ -170,28 +198,19 @@ def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg or
     print(json.dumps(run(name, epochs=epochs, length=length, seed=seed, out=out), indent=1))
 
 
-def _network(model: str, weights: Path | None) -> Any:
-    """A network's name as it is; package.module:function as the network that it gives."""
-    from .networks.load import own_network
-
-    if ":" in model:
-        return own_network(model, weights)
-    if weights is not None:
-        raise ValueError(f"--weights with --model {model}; accepted with --model package.module:function only")
-    return model
-
-
 def main() -> None:
-    """Run the command line; a mistake in what was asked for is one line on stderr and exit status 2."""
+    """Run the command line; what was asked wrongly is one line on stderr and exit status 2."""
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except ModuleNotFoundError as error:
         said = f"this needs {error.name}, which is not installed; pip install 'camutils[book]' installs it"
-    except (ValueError, TypeError, FileNotFoundError, PermissionError, ImportError) as error:
-        said = " ".join(str(error).split())
-    else:
-        return
-    print(f"camutils: {said}", file=sys.stderr)
+    except ASKED as error:
+        said = str(error)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # which typer's own kinds have: no such command, no such option
+            raise
+        said = error.format_message()
+    print(f"camutils: {' '.join(said.split())}", file=sys.stderr)
     sys.exit(2)
 
 

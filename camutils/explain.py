@@ -1,255 +1,209 @@
-"""`camutils explain PHOTO`: one's own photograph, a heat map, the likeliest classes; what the command line asks, as functions.
+"""`camutils explain PHOTO`: the likeliest classes of one's own photograph, and a heat map for each class that is asked for.
 
-May import every room but the notebooks' (`book` only for how pictures look).
+Beside the rooms, with the command line: may import every room.
 """
 
-import os
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+import glob
+import hashlib
+import re
+import sys
+from collections.abc import Sequence
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from torch import Tensor, nn
-from torchvision.transforms import InterpolationMode, v2
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
 from tqdm import tqdm
 
-from .book.figures import HEAT, LABELS, overlay, to_array
-from .core.capture import capture
-from .core.layers import default_layer
-from .core.probe import predict
-from .core.stages import stages
-from .datasets.imagenet import read_synsets
+from .book.figures import HEAT, LABELS, overlay, picture, to_array
+from .core.maps import Method
+from .core.network import How
 from .datasets.reader import BadFile, read_picture
 from .datasets.sample import EXTENSIONS
-from .evaluation.measure import parse_method
+from .evaluation.measure import parse_method, split_list
 from .methods import METHODS
-from .networks.load import LITE, class_names, default_device, default_network, load_model, own_network
+from .methods.parts.scales import multi_scale
+from .networks.given import Given, open_network, synsets
+from .spelling import nearest
 
-WHEN = {  # method -> images through the network (f forward, b backward), when to use it
-    "grad_cam": ("1 f, 1 b", "the first look; last layer, coarse"),
-    "grad_cam_pp": ("1 f, 1 b", "several objects of one class, as its paper has it"),
-    "layer_cam": ("1 f, 1 b", "finer maps at earlier layers"),
-    "hires_cam": ("1 f, 1 b", "Grad-CAM with each position's own gradient"),
-    "integrative_cam": ("1 f, 1 b", "every stage in one map; the backward pass goes through all of them"),
-    "integrated_grad_cam": ("50 f, 50 b", "where the gradient at the image alone is saturated"),
-    "gig_cam": ("30 f, 30 b", "the same along a path that the map chooses"),
-    "gig_cam_m": ("210 f, 210 b", "the same at seven scales: tighter maps, a higher Drop, slow"),
-    "score_cam": ("1 + K f", "no gradient to be had, time no matter"),
-    "cluster_cam": ("11 f", "no gradient to be had, little time; single maps are unsteady"),
-    "combined_cam": ("9 f, 1 b", "an experiment: stages, less the scissors"),
-}
+MARK = "Photograph"  # a picture of ours says in this field whose it is: the start of the photograph's SHA-256
 
 
-class Explained(NamedTuple):
-    """A network for the command line: itself, its classes' names (empty: numbers only), how pictures are made for it."""
+def read_photo(path: Path, network: Given) -> Tensor:
+    """An image file as the network takes it: upright, RGB in [0, 1], resized, its central square: (3, h, w).
 
-    model: nn.Module
-    names: list[str]
-    resize: int
-    crop: int
-    bicubic: bool
-
-
-def open_network(name: str | None, weights: Path | None = None) -> Explained:
-    """The network of `--model NAME` or `--model package.module:function --weights FILE`; None: `default_network`."""
-    name = name or default_network()
-    if ":" in name:
-        return Explained(own_network(name, weights).to(default_device()), [], 256, 224, False)
-    if weights is not None:
-        raise ValueError(f"--weights with --model {name}; accepted with --model package.module:function only")
-    model = load_model(name)
-    resize, crop = LITE.get(name, (256, 224))
-    return Explained(model, class_names(name), resize, crop, name in LITE)
-
-
-def read_photo(path: Path, network: Explained) -> Tensor:
-    """An image file as the network takes it: upright, RGB in [0, 1], shorter side resized, central square: (3, h, w).
-
-    Raises BadFile with the reason where the file cannot be read.
+    Raises BadFile with the reason where the file cannot be used.
     """
-    how = InterpolationMode.BICUBIC if network.bicubic else InterpolationMode.BILINEAR
-    steps = [v2.Resize(network.resize, how, antialias=True), v2.CenterCrop(network.crop), v2.PILToTensor()]
+    steps = [v2.Resize(network.resize, network.how, antialias=True), v2.CenterCrop(network.crop), v2.PILToTensor()]
     return v2.Compose(steps)(read_picture(path).image).float() / 255
 
 
-def photos_in(places: Sequence[Path]) -> list[Path]:
-    """The image files that are named, and those in named folders, sorted; FileNotFoundError for what is not there."""
+def find_photos(places: Sequence[Path]) -> list[Path]:
+    """The image files that are named, and those in the named folders, sorted; pictures that we drew are left out of folders.
+
+    Raises FileNotFoundError for what is not there, with the nearest names, and for a folder without photographs.
+    """
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+            inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file() and not _mark(p))
             if not inside:
                 raise FileNotFoundError(f"no photograph in {place}; accepted: files ending in {', '.join(EXTENSIONS)}")
             found += inside
         elif place.is_file():
             found.append(place)
         else:
-            raise FileNotFoundError(f"no photograph {place}; accepted: image files and folders of them")
+            beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+            raise FileNotFoundError(f"no photograph {place}; {nearest(place.name, beside)}accepted: image files and "
+                                    "folders of them")
     return list(dict.fromkeys(found))
 
 
-def pick_classes(asked: str | None, names: list[str], probabilities: Tensor) -> list[int]:
-    """The class numbers that are asked for: None the likeliest, "top3" the three likeliest, a number, a name, a WordNet number.
+def pick_classes(asked: str | None, names: Sequence[str], probabilities: Tensor) -> list[int]:
+    """The classes that are asked for: None the likeliest, "top3" the three likeliest; a number, a WordNet number, a name.
 
-    names: of every output, or empty. Raises ValueError with the nearest names.
+    names: of every output; probabilities (C,). Raises ValueError with the nearest names.
     """
-    count = len(probabilities)
-    order = probabilities.argsort(descending=True).tolist()
-    if asked is None:
-        return order[:1]
-    word = asked.strip().lower()
-    if word.startswith("top") and word[3:].isdigit() and int(word[3:]):
-        return order[: int(word[3:])]
-    if word.isdigit():
+    count, word = len(probabilities), (asked or "top1").strip()
+    if re.fullmatch(r"top[1-9]\d*", word):
+        return probabilities.argsort(descending=True)[: int(word[3:])].tolist()
+    if word in names and names.count(word) == 1:
+        return [names.index(word)]
+    if word.isdecimal():
         if int(word) >= count:
             raise ValueError(f"class {word}; accepted: 0 to {count - 1}")
         return [int(word)]
-    if word.startswith("n") and word[1:].isdigit() and len(word) == 9:
-        synsets = _synsets()
-        if word in synsets and count == len(synsets):
-            return [synsets[word]]
-        raise ValueError(f"class {asked!r} is none of ImageNet's thousand WordNet numbers, or the network has other outputs")
-    known = [name.lower() for name in names]
-    if word in known:
-        return [known.index(word)]
-    near = [names[known.index(n)] for n in get_close_matches(word, known, 3, 0.5)] or [n for n in names if word in n.lower()][:3]
-    accepted = f"nearest: {', '.join(near)}" if near else "accepted: a number, top3, or a name of class_names"
-    raise ValueError(f"unknown class {asked!r}; {accepted}")
+    if re.fullmatch(r"n\d{8}", word):
+        known = synsets()
+        if count != len(known) or word not in known:
+            raise ValueError(f"class {word}; accepted: ImageNet's {len(known)} WordNet numbers, where as many outputs are "
+                             f"(this one: {count})")
+        return [known[word]]
+    same = [i for i, name in enumerate(names) if name.lower() == word.lower()]
+    if len(same) > 1:
+        raise ValueError(f"class {asked!r} is the name of several; accepted: their numbers, {', '.join(map(str, same))}")
+    if not same:
+        raise ValueError(f"unknown class {asked!r}; {nearest(word, names)}accepted: a name, a number, a WordNet number, top3")
+    return same
 
 
-def _synsets() -> dict[str, int]:
-    """ImageNet's thousand WordNet numbers -> output, from the file that comes with the data set, in $CAMUTILS_ASSETS."""
-    folder = Path(os.environ.get("CAMUTILS_ASSETS") or ".")
-    for name in ("synsets.txt", "LOC_synset_mapping.txt"):
-        if (folder / name).is_file():
-            return read_synsets(folder / name)
-    raise ValueError(f"WordNet numbers need synsets.txt or LOC_synset_mapping.txt, which comes with ImageNet, in {folder} "
-                     "($CAMUTILS_ASSETS); accepted without it: a class's number or name")
+def parse(text: str, layer: str | None = None) -> tuple[str, Method]:
+    """A method's title and function from "name:option=value"; layer: for every method that names none of its own.
+
+    Raises ValueError for a method or an option that there is not, with the nearest names.
+    """
+    method, (name, *options) = parse_method(text, METHODS), text.split(":")
+    functions = [METHODS[name.removesuffix("+M")], *([multi_scale] if name.endswith("+M") else [])]
+    own = [p.name for f in functions for p in signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [o for o in dict.fromkeys(["layer", *own, *How.__annotations__]) if o not in ("raw", "return_parts")]
+    for option in method.keywords:
+        if option not in known:
+            raise ValueError(f"unknown option of {name} {option!r}; {nearest(option, known)}accepted: {', '.join(known)}")
+    title = ", ".join([LABELS[name.removesuffix("+M")] + name.removeprefix(name.removesuffix("+M")), *options])
+    return title, method if layer is None or "layer" in method.keywords else partial(method, layer=layer)
 
 
-def parse(method: str) -> tuple[str, partial[Tensor]]:
-    """A method's title and function from "name:option=value"; ValueError with the nearest names."""
-    base = method.split(":")[0].removesuffix("+M")
-    if base not in METHODS:
-        near = get_close_matches(base, METHODS, 3, 0.4)
-        raise ValueError(f"unknown method {base!r}; nearest: {', '.join(near) or 'none'}; accepted: {', '.join(METHODS)}")
-    return LABELS[base] + method[len(base):], parse_method(method, METHODS)
-
-
-def draw(image: Tensor, maps: dict[str, Tensor], title: str) -> Figure:
-    """The photograph, each map laid over it, one colour bar: image (3,H,W), maps title -> (H,W) in [0, 1]."""
-    figure = Figure(figsize=(3.2 * (1 + len(maps)) + 0.9, 3.7), layout="constrained", dpi=100)
-    axes = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
-    pictures = {"photograph": to_array(image)} | {name: overlay(image, L) for name, L in maps.items()}
+def draw(pictures: dict[str, np.ndarray], title: str) -> Figure:
+    """Pictures (h, w, 3) in [0, 1] side by side, by their titles, under one title and with one colour bar."""
+    figure = Figure(figsize=(3.6 * len(pictures) + 1.2, 4.2), layout="constrained", dpi=100)
+    axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (name, pixels) in zip(axes, pictures.items(), strict=True):
-        axis.imshow(pixels, vmin=0, vmax=1)
-        axis.set(title=name, xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+        picture(axis, pixels, name)
     figure.suptitle(title)
-    figure.colorbar(ScalarMappable(cmap=colormaps[HEAT]), ax=list(axes), label="heat, lowest to highest", shrink=0.9)
+    figure.colorbar(ScalarMappable(cmap=colormaps[HEAT]), ax=list(axes), label="heat: 0 lowest, 1 highest of a map", shrink=0.9)
     return figure
 
 
-def stems(photos: Iterable[Path]) -> dict[Path, str]:
-    """Photograph -> the name that its pictures get: its stem, with a number where two have the same."""
-    found: dict[Path, str] = {}
-    for photo in photos:
-        name, number = photo.stem, 2
-        while name in found.values():
-            name, number = f"{photo.stem}-{number}", number + 1
-        found[photo] = name
-    return found
+def _mark(path: Path) -> str | None:
+    """Whose heat map a PNG is; None for whatever we did not draw."""
+    try:
+        with Image.open(path) as stored:
+            mark = stored.info.get(MARK)
+    except Exception:  # no picture: whoever reads it says so
+        return None
+    return mark if isinstance(mark, str) else None
 
 
-def explain(photos: Sequence[Path], methods: Sequence[str] = ("integrative_cam",), model: str | None = None,
-            weights: Path | None = None, classes: str | None = None, layer: str | None = None, out: Path = Path("."),
-            raw: bool = False, top: int = 3) -> list[Path]:
-    """Write one picture per photograph and class, all methods in it, to `out`; print the likeliest classes; give the files.
+def _stem(out: Path, photo: Path, mark: str, taken: set[str]) -> str:
+    """What the names of a photograph's pictures begin with: its own name, with a number where others have it already."""
+    number = 1
+    while True:
+        stem = photo.stem if number == 1 else f"{photo.stem}-{number}"
+        there = [p for p in out.glob(f"{glob.escape(stem)}.*.*") if p.suffix == ".png"]
+        if stem.lower() not in taken and all(_mark(p) == mark for p in there):
+            taken.add(stem.lower())
+            return stem
+        number += 1
 
+
+def _word(text: str) -> str:
+    """Text as a part of a file's name."""
+    return re.sub(r"[^\w+=-]+", "_", text)
+
+
+def _say(text: str, bad: bool = False) -> None:
+    """One line beside the progress bar; what went wrong goes to stderr."""
+    tqdm.write(text, file=sys.stderr if bad else sys.stdout)
+
+
+def explain(photos: Sequence[Path], method: str = "integrative_cam", compare: str | None = None, model: str | None = None,
+            weights: Path | None = None, size: int | None = None, classes: str | None = None, layer: str | None = None,
+            out: Path = Path("."), raw: bool = False, top: int = 3) -> list[Path]:
+    """Print each photograph's likeliest classes and draw a heat map per class to `out`; give the pictures' paths.
+
+    method: one, laid over the photograph; compare: several, comma-separated, on one sheet beside it; model, weights, size: as
+    `open_network`; classes: as `pick_classes`; raw: also each map as .npy, float32 (h, w) in [0, 1]; top: how many are printed.
+    Files are called PHOTO.METHOD.CLASS.png; none that shows another photograph is ever replaced.
     A file that cannot be read is named and passed over. Raises ValueError, TypeError, FileNotFoundError for what is asked
     wrongly, ValueError where no photograph could be read.
     """
-    functions = dict(map(parse, methods))
-    files = photos_in(photos)
-    network = open_network(model, weights)
+    asked = split_list(compare) if compare else [method]
+    methods = {text: parse(text, layer) for text in asked}
+    files = find_photos(photos)
+    network = open_network(model, weights, size)
+    if ":" in network.name:
+        _say(f"{network.name} is given RGB in [0, 1]; if it was trained on other numbers, let the function return "
+             "camutils.standardise_inside(model, mean, std)", bad=True)
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     bad: list[str] = []
-    bar = tqdm(stems(files).items(), desc="photographs", disable=len(files) < 2)
-    for photo, stem in bar:
+    taken: set[str] = set()
+    for photo in tqdm(files, desc="photographs", disable=len(files) < 2):
         try:
             image = read_photo(photo, network)
         except BadFile as error:
             bad.append(f"{photo}: {error}")
-            tqdm.write(f"passed over {bad[-1]}")
+            _say(f"passed over {bad[-1]}", bad=True)
             continue
-        x = image[None].to(next(network.model.parameters()).device)
-        output = predict(network.model, x)
-        if not isinstance(output, Tensor) or output.ndim != 2:
-            raise ValueError(f"the network returned {type(output).__name__}; accepted here: logits (B, classes)")
-        p = (output.sigmoid() if output.shape[1] == 1 or network.names == list("0123456789") else output.softmax(1))[0].cpu()
+        x = network.to_device(image[None])
+        p = network.probabilities(network.logits(x))[0].cpu()
+        names = network.names(len(p))
         likely = p.argsort(descending=True)[:top].tolist()
-        tqdm.write(f"{photo}: " + ", ".join(f"{_name(network, c)} {p[c]:.3f}" for c in likely))
-        for c in pick_classes(classes, network.names, p):
-            where = {} if layer is None else {"layer": layer}
-            maps = {title: method(network.model, x, c, **where)[0].cpu() for title, method in functions.items()}
-            path = out / f"{stem}_{_name(network, c).replace(' ', '_').replace('/', '_')}.png"
-            draw(image, maps, f"{_name(network, c)} ({p[c]:.3f})").savefig(path, metadata={"Software": None})
+        _say(f"{photo}: " + ", ".join(f"{names[c]} {p[c]:.3f}" for c in likely))
+        mark = hashlib.sha256(photo.read_bytes()).hexdigest()[:16]
+        stem = _stem(out, photo, mark, taken)
+        for c in pick_classes(classes, names, p):
+            maps = {text: m(network.model, x, c)[0].cpu() for text, (_, m) in methods.items()}
+            pictures = {methods[text][0]: overlay(image, L) for text, L in maps.items()}
+            if compare:
+                pictures = {"photograph": to_array(image)} | pictures
+            name = f"{stem}.{{}}.{c}_{_word(names[c])}"
+            path = out / (name.format("compare" if compare else _word(method)) + ".png")
+            draw(pictures, f"{names[c]} ({p[c]:.3f})").savefig(path, metadata={"Software": None, MARK: mark})
             written.append(path)
+            flat = [text for text, L in maps.items() if not L.any()]
+            _say(f"  {path}" + f" (nothing to show: {', '.join(flat)})" * bool(flat))
             if raw:
-                for method, L in zip(methods, maps.values(), strict=True):
-                    np.save(path.with_name(f"{path.stem}_{method.replace(':', '_').replace('=', '-')}.npy"), L.numpy())
+                for text, L in maps.items():
+                    np.save(out / (name.format(_word(text)) + ".npy"), L.numpy())
     if not written:
         raise ValueError(f"none of {len(files)} files could be read: {'; '.join(bad[:3])}")
+    if bad:
+        _say(f"{len(bad)} of {len(files)} files passed over", bad=True)
     return written
-
-
-def _name(network: Explained, c: int) -> str:
-    return network.names[c] if c < len(network.names) else f"class {c}"
-
-
-def layer_table(model: str | None = None, weights: Path | None = None) -> list[str]:
-    """Lines: every module with a map at 224 x 224 (or the network's size): name, shape, stride, default or stage."""
-    network = open_network(model, weights)
-    device = next(network.model.parameters()).device
-    x = torch.full((1, 3, network.crop, network.crop), 0.5, device=device)
-    default, own = default_layer(network.model, x), set(stages(network.model, x))
-    modules = [n for n, m in network.model.named_modules() if n and not isinstance(m, (nn.ModuleList, nn.ModuleDict))]
-    lines: list[tuple[str, ...]] = [("layer", "shape", "stride", "")]
-    shapes: dict[str, Any] = {}
-    handles = [network.model.get_submodule(n).register_forward_hook(
-        lambda m, i, out, n=n: shapes.__setitem__(n, tuple(out.shape[1:]) if isinstance(out, Tensor) else ())) for n in modules]
-    try:
-        predict(network.model, x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    names = list(dict.fromkeys([*(n for n in modules if len(shapes.get(n, ())) == 3), *own, default]))
-    for n in names:
-        with capture(network.model, n) as seen:
-            predict(network.model, x)
-        shape = tuple(seen[n].shape[1:])
-        word = "default, stage" if n == default and n in own else "default" if n == default else "stage" if n in own else ""
-        if len(shape) == 3 and shape[1] * shape[2] > 1:
-            lines.append((n, " x ".join(map(str, shape)), f"{network.crop / shape[1]:.3g}", word))
-    return aligned(lines)
-
-
-def method_table() -> list[str]:
-    """Lines: every method, what it does, images through the network, when to use it."""
-    rows: list[tuple[str, ...]] = [("method", "passes", "when", "what")]
-    for name, method in METHODS.items():
-        rows.append((name, *WHEN[name], (method.__doc__ or "").splitlines()[0].rstrip(".").split(" (")[0]))
-    return aligned(rows)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of words as lines with columns."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]

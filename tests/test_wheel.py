@@ -55,6 +55,17 @@ def test_every_method_runs_with_the_runtime_packages_alone(site, tmp_path):
     assert run.stdout.startswith("maps of ")
 
 
+def test_a_photograph_is_explained_with_the_runtime_packages_alone(site, tmp_path):
+    """Whoever installs the wheel without the book gets pictures, and WordNet numbers, from the command line."""
+    (tmp_path / "flower.png").write_bytes((ROOT / "data" / "photographs" / "flower.png").read_bytes())
+    words = ["camutils", "explain", "flower.png", "--model", "scenes_resnet", "--class", "3", "--compare", "grad_cam,layer_cam"]
+    code = without("book", "test") + f"sys.argv = {words}\nfrom camutils.__main__ import main\ntry: main()\n"
+    code += "finally:\n from camutils.networks.given import synsets\n print(synsets()['n02124075'])"
+    run = python(code, tmp_path, site)
+    assert run.returncode == 0 and run.stdout.splitlines()[-2:] == ["  flower.compare.3_3.png", "285"], run.stderr
+    assert (tmp_path / "flower.compare.3_3.png").is_file()
+
+
 def test_the_wheel_is_what_runs(site, tmp_path):
     run = python("import camutils; print(camutils.__file__); print(camutils.places.DATA)", tmp_path, site)
     assert all(line.startswith(str(site)) for line in run.stdout.split()), run.stdout

@@ -37,7 +37,6 @@ from .summary import show, summary, write_summary
 
 HELP = {
     "dataset": "scenes, voc, imagenet or folder.",
-    "model": "Network: scenes_resnet, scenes_vgg, or one of torchvision's, such as mobilenet_v2.",
     "methods": "Methods, comma-separated; options as name:option=value, e.g. grad_cam:layer=layer3.",
     "metrics": f"Metrics, comma-separated: {', '.join(METRICS)}.",
     "limit": "Use only the first so many images.",

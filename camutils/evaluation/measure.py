@@ -17,6 +17,7 @@ from ..core.maps import Method
 from ..core.targets import Targets
 from ..datasets import Sample
 from ..methods.parts.scales import multi_scale
+from ..spelling import nearest
 from .metrics.confidence import average_drop, confidence, drop_increase, increase
 from .metrics.curves import deletion_insertion, road
 from .metrics.location import box_share, centre_map, energy_game, pointing_game
@@ -51,8 +52,8 @@ def parse_method(text: str, known: dict[str, Method]) -> partial[Tensor]:
     name, *options = text.split(":")
     base = name.removesuffix("+M")
     if base not in known:
-        raise ValueError(f"unknown method {name!r}; accepted: {', '.join(known)}, {CENTRE}, with options as name:option=value, "
-                         "and name+M for several scales")
+        raise ValueError(f"unknown method {name!r}; {nearest(base, known)}accepted: {', '.join(known)}, {CENTRE}, with options "
+                         "as name:option=value, and name+M for several scales")
     pairs = [option.partition("=") for option in options]
     if not all(key.strip() and mark for key, mark, _ in pairs):
         raise ValueError(f"method {text!r}; accepted: name:option=value:option=value")

@@ -1,6 +1,7 @@
 """What is explained.
 
-load (weights found and checked), value_range (pictures in another range than theirs), scene_networks (two small ones), train (how
+load (by name, weights found and checked), value_range (pictures in another range than theirs), lite (EfficientNet-Lite),
+given (what a command is asked to explain: a name, or a function of the caller's), scene_networks (two small ones), train (how
 these were trained), random_weights (for tests).
 May import: core, datasets.
 """

