@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .annotations import upright_objects
 from .geometry import Resize
-from .own_boxes import Boxes, own_boxes
+from .own_boxes import Boxes, checksum_of_boxes, own_boxes
 from .reader import BadFile, read_picture
 from .sample import EXTENSIONS, Images, Sample, to_sample
 
@@ -42,4 +42,5 @@ def folder(root: str | Path, boxes: str | Path | None = None, *, resize: Resize 
     if not names:
         raise ValueError(f"no image in {root}; accepted: files ending in {', '.join(EXTENSIONS)}")
     found = None if boxes is None else own_boxes(boxes, names)
-    return Images("folder", names, partial(_read, root, found, resize, crop), boxes=found is not None)
+    checksum = None if boxes is None else checksum_of_boxes(boxes, names)
+    return Images("folder", names, partial(_read, root, found, resize, crop), boxes=found is not None, boxes_sha256=checksum)

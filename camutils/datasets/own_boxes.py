@@ -11,6 +11,7 @@ that is a whole number is a number. A picture is named by its path below the fol
 """
 
 import csv
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -53,6 +54,17 @@ def own_boxes(source: str | Path, names: list[str]) -> Boxes:
         if picture:
             found[picture] = listed[entry]
     return partial(_of_list, found, path.name)
+
+
+def checksum_of_boxes(source: str | Path, names: list[str]) -> str:
+    """SHA-256 of the file, or of the masks of the pictures `names`, each with its name; of the same arguments as `own_boxes`."""
+    path, digest = Path(source).expanduser(), hashlib.sha256()
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    for name, mask in _masks(path, names).items():
+        if mask.is_file():
+            digest.update(f"{name} {hashlib.sha256(mask.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _pictures(entries: Iterable[str], names: list[str], source: str) -> list[str | None]:

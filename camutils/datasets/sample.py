@@ -45,11 +45,13 @@ class Images(Dataset[Sample | Skipped]):
     """A data set: `dataset[i]` is the `Sample` that `read(names[i])` gives, or `Skipped` where it raises BadFile.
 
     kind: scenes, voc, imagenet or folder; names: one per image, in order; link: which probability its networks mean;
-    boxes: whether its objects have any.
+    boxes: whether its objects have any; boxes_sha256: checksum of what they were read from, where that is the caller's own.
     """
 
-    def __init__(self, kind: str, names: list[str], read: Callable[[str], Sample], link: str = "softmax", boxes: bool = True):
+    def __init__(self, kind: str, names: list[str], read: Callable[[str], Sample], link: str = "softmax", boxes: bool = True,
+                 boxes_sha256: str | None = None):
         self.kind, self.names, self.read, self.link, self.boxes = kind, list(names), read, link, boxes
+        self.boxes_sha256 = boxes_sha256
 
     def __len__(self) -> int:
         return len(self.names)

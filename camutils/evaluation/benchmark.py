@@ -222,6 +222,8 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     config = {"dataset": data.kind, "split": split, "limit": limit, "images": len(used), "methods": names, "metrics": metrics,
               "model": model if isinstance(model, str) else type(model).__name__, "link": link, "tolerance": tolerance,
               "batch": batch, "seed": seed, "options": options or {}, "device": place.type}
+    if data.boxes_sha256:
+        config["boxes_sha256"] = data.boxes_sha256
     record, out = provenance(config, network, used), Path(out)
     check_folder(out, record)
     own = world > 1 and not dist.is_initialized()

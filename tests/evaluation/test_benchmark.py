@@ -14,6 +14,7 @@ import pytest
 import torch
 from benchmark_child import network, run
 from make_sets import picture, write_voc
+from PIL import Image
 from torch import nn
 
 import camutils
@@ -286,6 +287,28 @@ def test_a_folder_with_boxes_of_its_own_is_measured_at_these(tmp_path, monkeypat
         assert row["share"] == pytest.approx(1.0 if c == 5 else 170 * 180 / 300**2)
     notes = [(r["image"], r["note"]) for r in read_table(tmp_path / "out" / "notes.csv")]
     assert notes == [(f"{i}.png", f"class {c}: this network has no output for it") for i, c in ((2, "crane"), (3, "unicorn"))]
+    (tmp_path / "b.csv").write_text("\n".join(["image,class,x0,y0,x1,y1", *rows[1:]]))  # other boxes are another run
+    data = camutils.open_dataset("folder", root, boxes=tmp_path / "b.csv")
+    with pytest.raises(ValueError, match="boxes_sha256 is '[0-9a-f]{64}' there, '[0-9a-f]{64}' here"):
+        benchmark(data, "resnet18", "grad_cam", "pointing,energy,drop", out=tmp_path / "out", device="cpu")
+
+
+def test_masks_have_a_checksum_of_their_names_and_bytes(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "masks").mkdir()
+    for i in (1, 2):
+        picture(40, 40, i).save(tmp_path / "set" / f"{i}.png")
+        Image.new("L", (40, 40), i).save(tmp_path / "masks" / f"{i}.png")
+
+    def checksum():
+        return camutils.open_dataset("folder", tmp_path / "set", boxes=tmp_path / "masks").boxes_sha256
+
+    first = checksum()
+    assert checksum() == first
+    Image.new("L", (40, 40), 5).save(tmp_path / "masks" / "2.png")
+    second = checksum()
+    (tmp_path / "masks" / "2.png").unlink()
+    assert len({first, second, checksum()}) == 3
 
 
 def test_imagenet_in_folders_without_boxes_is_measured_at_its_class_without_location(tmp_path):
