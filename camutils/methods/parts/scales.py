@@ -4,12 +4,12 @@ A function of any method: `multi_scale(grad_cam, model, images)` is Grad-CAM+M. 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from numbers import Real
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn, where
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
+from torch import Tensor, nn, stack, where
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, pad
 
 from ...core.layers import Layer
 from ...core.maps import Method, normalise, upsample
@@ -54,8 +54,18 @@ def enlarge(images: Tensor, scale: float) -> Tensor:
 
 
 def coarse(A: Tensor) -> Tensor:
-    """Up(AvgPool 2x2 A): means of 2 x 2 cells (what is there of them at an odd border), back on the grid of A (B,h,w)."""
-    return upsample(avg_pool2d(A[:, None], 2, ceil_mode=True)[:, 0], A.shape[-2:])
+    """Up(AvgPool 2x2 A): means of 2 x 2 cells, back on the grid of A (B,h,w).
+
+    An odd side is no row of pairs. Our reading: pair its cells from the first one on and from the last one on, count the cell
+    that is left over twice, and take the mean of both P. Away from the border this weighs the cells along an odd side by
+    (1, 4, 6, 4, 1) / 16. So a constant stays itself, a mirrored A gives the mirrored P, and A / P <= 64/9 on any grid (A >= 0).
+    """
+    (h, w), found = A.shape[-2:], []
+    for top, left in product(range(h % 2 + 1), range(w % 2 + 1)):
+        whole = pad(A[:, None], (left, w % 2 - left, top, h % 2 - top), mode="replicate")[:, 0]
+        P = upsample(avg_pool2d(whole, 2), whole.shape[-2:])
+        found.append(P[:, top:top + h, left:left + w])
+    return stack(found).mean(0)
 
 
 def ratio_of(A: Tensor, P: Tensor, ratio: str) -> Tensor:

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import Tiny, hooks, seeded
-from torch.nn.functional import interpolate
+from hypothesis import given as draw
+from hypothesis import settings
+from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d, interpolate
 from torch.testing import assert_close
 
 from camutils.core.maps import normalise, upsample
@@ -46,14 +49,19 @@ def means(cells, size):
 
 
 def pooled(cells):
-    """Means over 2 x 2 cells, over what is there at an odd border, back on the same grid."""
-    h, w = cells.shape
-    out = torch.empty(-(-h // 2), -(-w // 2), dtype=cells.dtype)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            block = [cells[a, b].item() for a in range(2 * i, min(2 * i + 2, h)) for b in range(2 * j, min(2 * j + 2, w))]
-            out[i, j] = sum(block) / len(block)
-    return bilinear(out, (h, w))
+    """Means over pairs along each side, cut from either end where a side is odd (the cell left over twice), back on the grid."""
+    (h, w), found = cells.shape, []
+    for top in ((0, 1) if h % 2 else (0,)):
+        for left in ((0, 1) if w % 2 else (0,)):
+            rows = [min(max(i - top, 0), h - 1) for i in range(h + h % 2)]
+            columns = [min(max(j - left, 0), w - 1) for j in range(w + w % 2)]
+            out = torch.empty(len(rows) // 2, len(columns) // 2, dtype=cells.dtype)
+            for i in range(out.shape[0]):
+                for j in range(out.shape[1]):
+                    block = [cells[a, b].item() for a in rows[2 * i:2 * i + 2] for b in columns[2 * j:2 * j + 2]]
+                    out[i, j] = sum(block) / 4
+            found.append(bilinear(out, (len(rows), len(columns)))[top:top + h, left:left + w])
+    return sum(found) / len(found)
 
 
 def slow_ratio(A, P, ratio):
@@ -136,13 +144,81 @@ def test_by_hand():
     assert_close(fuse([small, large], torch.zeros(1, 3, 4, 4), scales=(1, 2), raw=True, ratio="mean"), first.R + large)
 
 
+# Along a side of 5 cells a b c d e: pairs from the left (ab)(cd)(ee), from the right (aa)(bc)(de). The resize back takes 3/4 of
+# a cell's own pair and 1/4 of the next one, at the ends the whole pair; the extra cell falls away. What a cell of P takes of
+# a b c d e, both in 8ths, and their sum, the mean in 16ths:
+#   from the left    a: 4 4 0 0 0    b: 3 3 1 1 0   c: 1 1 3 3 0   d: 0 0 3 3 2   e: 0 0 1 1 6
+#   from the right   a: 6 1 1 0 0    b: 2 3 3 0 0   c: 0 3 3 1 1   d: 0 1 1 3 3   e: 0 0 0 4 4
+#   sum              a: 10 5 1 0 0   b: 5 6 4 1 0   c: 1 4 6 4 1   d: 0 1 4 6 5   e: 0 0 1 5 10
+# Along a side of 3, (ab)(cc) and (aa)(bc): a: 4 4 0 + 6 1 1   b: 3 3 2 + 2 3 3   c: 1 1 6 + 0 4 4.
+SIDE_OF_5 = torch.tensor([[10, 5, 1, 0, 0], [5, 6, 4, 1, 0], [1, 4, 6, 4, 1], [0, 1, 4, 6, 5], [0, 0, 1, 5, 10]]) / 16
+
+
 @pytest.mark.parametrize("A, P", [
     ([[1, 3], [5, 7]], [[4, 4], [4, 4]]),  # one block
-    ([[1, 3, 8], [5, 7, 10], [2, 4, 6]], [[4, 6.5, 9], [3.5, 5.5, 7.5], [3, 4.5, 6]]),  # blocks of 4, 2, 2 and 1 cells
-    ([[1, 3, 5]], [[2, 3.5, 5]]), ([[1], [3], [5]], [[2], [3.5], [5]]),  # one row, one column: blocks of 2 and 1
+    ([[16, 0, 0, 0, 0]], [[10, 5, 1, 0, 0]]), ([[0, 0, 16, 0, 0]], [[1, 4, 6, 4, 1]]),  # one row of 5: columns of SIDE_OF_5
+    ([[1, 3, 5]], [[1.875, 3, 4.125]]),  # from the left (13)(55): 2, 2.75, 4.25; from the right (11)(35): 1.75, 3.25, 4
+    ([[1], [3], [5]], [[1.875], [3], [4.125]]),
+    ([[0, 0, 0], [0, 256, 0], [0, 0, 0]], [[25, 30, 25], [30, 36, 30], [25, 30, 25]]),  # (5 6 5) x (5 6 5)
     ([[1, 3]], [[2, 2]]), ([[7]], [[7]])])
 def test_pooling_by_hand(A, P):
-    assert_close(coarse(torch.tensor([A]).float())[0], torch.tensor(P).float())
+    assert torch.equal(coarse(torch.tensor([A]).float())[0], torch.tensor(P).float())
+
+
+def test_pooling_of_5_x_5_by_hand():
+    """One cell of 256 in every place in turn: P is the product of two rows of the table above."""
+    for i in range(5):
+        for j in range(5):
+            A = torch.zeros(1, 5, 5)
+            A[0, i, j] = 256
+            assert torch.equal(coarse(A)[0], 256 * torch.outer(SIDE_OF_5[:, i], SIDE_OF_5[:, j]))
+    corner = [[100, 50, 10, 0, 0], [50, 25, 5, 0, 0], [10, 5, 1, 0, 0], [0] * 5, [0] * 5]
+    A = torch.zeros(1, 5, 5)
+    A[0, 0, 0] = 256
+    assert coarse(A)[0].tolist() == corner
+    assert_close(ratio_of(A, coarse(A), "plain")[0, 0, 0], torch.tensor(2.56))  # 256 / 100
+
+
+sides, cells = st.integers(1, 12), st.integers(0, 2**10)  # whole numbers: every sum below is exact, so equal means equal
+
+
+@draw(st.data(), sides, sides)
+@settings(max_examples=60, deadline=None)
+def test_pooling_knows_no_left_and_right(data, h, w):
+    """P of a mirrored or turned map is the mirrored or turned P, on even and odd grids alike."""
+    A = torch.tensor(data.draw(st.lists(cells, min_size=h * w, max_size=h * w))).view(1, h, w).float()
+    P = coarse(A)
+    for axes in ((1,), (2,), (1, 2)):
+        assert torch.equal(coarse(A.flip(axes)), P.flip(axes))
+    assert torch.equal(coarse(A.transpose(1, 2)), P.transpose(1, 2))
+
+
+@draw(sides, sides, st.floats(0, 1e6, width=32))
+@settings(max_examples=60, deadline=None)
+def test_pooling_keeps_a_constant(h, w, value):
+    A = torch.full((2, h, w), value)
+    assert_close(coarse(A), A, rtol=1e-6, atol=0)
+    assert_close(ratio_of(A, coarse(A), "plain"), (A > 0).float(), rtol=1e-6, atol=0)
+
+
+@draw(sides, sides)
+@settings(max_examples=60, deadline=None)
+def test_a_cell_alone(h, w):
+    """The same ratio in all four corners; at most 64 / 9 anywhere, as on an even grid."""
+    alone = torch.eye(h * w, dtype=torch.float64).view(-1, h, w)
+    Q = ratio_of(alone, coarse(alone), "plain").sum(0)  # each cell's own ratio: elsewhere it is 0
+    along = [1. if n == 1 else 2. if n % 2 == 0 else 1.6 for n in (h, w)]  # 1 / 1, 1 / (1 / 2), 1 / (10 / 16)
+    for i in (0, -1):
+        for j in (0, -1):
+            assert_close(Q[i, j].item(), along[0] * along[1])
+    assert Q.max() <= 64 / 9 + 1e-12
+
+
+@draw(sides.filter(lambda n: n % 2 == 0), sides.filter(lambda n: n % 2 == 0), st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+def test_even_grids_are_pooled_once(h, w, seed):
+    A = torch.randn(2, h, w, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(coarse(A), upsample(avg_pool2d(A, 2), (h, w)))
 
 
 def test_ratio_by_hand():
@@ -213,7 +289,7 @@ def test_bounded_only_takes_away(net, images):
         assert (high.F <= low.F).all() and (high.F < low.F).any() and high.Q.min() >= 0 and high.Q.max() <= 1
     plain = list(levels(grad_cam, net, images.double(), CLASSES, "conv2", scales=THREE, ratio="plain"))
     assert plain[1].Q.max() > 1
-    assert plain[1].Q.max() <= 64 / 9 + 1e-12  # a cell alone in its neighbourhood: P >= (3/4)^2 A / 4 on an even grid
+    assert plain[1].Q.max() <= 64 / 9 + 1e-12  # a cell alone in its neighbourhood: P >= (3/4)^2 A / 4
 
 
 def test_released_ratio_is_nearly_1():
@@ -233,8 +309,8 @@ def test_methods_of_every_kind(name, net, images):
     method, x = METHODS[name], images.double()
     options = FEW if name in ("integrated_grad_cam", "gig_cam") else {}
     for layer in ("conv2", None):
-        for settings in ({}, {"pooling": "released"}, {"pooling": "previous", "ratio": "plain"}, {"ratio": "mean"}):
-            alone = multi_scale(method, net, x, CLASSES, layer, scales=[1], **settings, **options)
+        for setting in ({}, {"pooling": "released"}, {"pooling": "previous", "ratio": "plain"}, {"ratio": "mean"}):
+            alone = multi_scale(method, net, x, CLASSES, layer, scales=[1], **setting, **options)
             assert torch.equal(alone, method(net, x, CLASSES, layer, **options))  # one scale is the method itself
         maps = [method(net, enlarge(x, s), CLASSES, layer, raw=True, **options) for s in THREE]
         R = multi_scale(method, net, x, CLASSES, layer, scales=THREE, raw=True, **options)
