@@ -1,6 +1,7 @@
 # make figures      execute every notebook, regenerate every figure      (PRESET=photos: on photographs;
 #                   PRESET=voc2012 or ilsvrc2012 ASSETS=DATA: the published tables on the full data sets)
 # make test         style, types, unit tests, parity, notebook contract, nbval
+# make test-all     the same and the long tests: every method on every architecture
 # make types        the types of every function, checked by mypy (half a minute, then seconds)
 # make lab          JupyterLab on notebooks/
 # make reproduce    render everything as other machines would, compare with what is committed (half an hour)
@@ -21,7 +22,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
   here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
   "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test test-lowest reproduce lab train types lock results clean
+.PHONY: figures test test-all test-lowest reproduce lab train types lock results clean
 
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
@@ -39,6 +40,11 @@ test: $(READY)
 	$(BIN)/python -m ruff check camutils tests
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest
+
+test-all: $(READY)
+	$(BIN)/python -m ruff check camutils tests
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -m ""
 
 reproduce: $(READY)
 	$(BIN)/python -m camutils reproduce
