@@ -168,7 +168,7 @@ def trace(network: Network, image: Tensor, targets: Targets = None) -> Trace:
                      "the last with more")
     unread = [what for place, what in doubtful if place > default.place]
     if unread:
-        notes.append(f"{unread[-1]}; {last!r} is explained, the last map without doubt; reshape='tokens' reads the first of these")
+        notes.append(f"{unread[-1]}; {last!r} is explained, the last map without doubt; reshape='tokens' takes the first grid")
     return Trace(last, tuple(_stages(seen, cuts, default, chain, last)), tuple(notes))
 
 
