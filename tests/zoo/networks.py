@@ -25,7 +25,8 @@ class Entry(NamedTuple):
     how       the keywords of `camutils.Network` that a user passes, for BATCH images
     layout    of its default layer, known by hand: "channels first", "channels last" or "tokens"
     refused   methods that it cannot be explained by, "all", or those named
-    unsteady  methods whose choice between pixels or channels that tie hangs on the last bit, here: see `table`
+    unsteady  methods whose map hangs on the last bit, here: which of two pixels that tie comes first; or PyTorch's own gradient
+              of an image is another in a batch (LeViT's stem, by hand too)
     cheap     does the ordinary test suite run it?
     """
 
@@ -235,7 +236,7 @@ TOKENS = {"layout": "tokens", "refused": ONE_SIZE}
 NETWORKS = [
     tv("alexnet"), tv("convnext_tiny"), tv("densenet121"), tv("efficientnet_b0"), tv("efficientnet_v2_s"),
     tv("googlenet", init_weights=False), tv("inception_v3", 128, init_weights=False, aux_logits=False),
-    Entry("maxvit (4 blocks)", "torchvision", small_maxvit),
+    Entry("maxvit (4 blocks)", "torchvision", small_maxvit, refused=ONE_SIZE),
     tv("mnasnet0_5"), tv("mobilenet_v2"), tv("mobilenet_v3_small", 64, {"unsteady": ("gig_cam", "gig_cam_m")}),
     tv("regnet_y_400mf"), tv("resnet18", 64, CHEAP), tv("resnext50_32x4d"), tv("shufflenet_v2_x0_5", 64, CHEAP),
     tv("squeezenet1_1", 64, CHEAP), tv("swin_t"), tv("swin_v2_t"), tv("vgg11_bn"),
@@ -244,12 +245,12 @@ NETWORKS = [
     timm("resnet18"), timm("resnetv2_50x1_bit"), timm("convnext_atto", 64, CHEAP), timm("efficientnet_lite0"),
     timm("mobilenetv3_small_050"), timm("regnety_002"), timm("densenet121"), timm("vgg11_bn"), timm("hrnet_w18_small"),
     timm("res2net50_14w_8s"), timm("resnest14d"), timm("nf_resnet26"), timm("edgenext_xx_small"), timm("mobilevit_xxs"),
-    timm("poolformer_s12"), timm("pvt_v2_b0"), timm("coatnet_pico_rw_224", 64, img_size=64),
+    timm("poolformer_s12"), timm("pvt_v2_b0"), timm("coatnet_pico_rw_224", 64, {"refused": ONE_SIZE}, img_size=64),
     timm("vit_tiny_patch16_224", 96, TOKENS, img_size=96), timm("deit_tiny_distilled_patch16_224", 96, TOKENS, img_size=96),
     timm("beit_base_patch16_224", 96, TOKENS, img_size=96, embed_dim=96, depth=4, num_heads=3),
     timm("swin_tiny_patch4_window7_224", 64, {**LAST, "refused": ONE_SIZE}, img_size=64),
-    timm("levit_128s", 128, TOKENS | CHEAP, img_size=128),
-    timm("mixer_s32_224", 160, TOKENS, img_size=160, embed_dim=64, num_blocks=4),
+    timm("levit_128s", 128, TOKENS | {"unsteady": ("integrative_cam",)}, img_size=128),
+    timm("mixer_s32_224", 160, TOKENS, img_size=160),
     Entry("ResNetForImageClassification", "transformers",
           partial(of_transformers, "ResNet", embedding_size=16, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1],
                   layer_type="basic"), 64, LOGITS, cheap=True),

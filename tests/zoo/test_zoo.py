@@ -13,7 +13,7 @@ SMALL = next(e for e in NETWORKS if e.name == "one logit")
 
 
 def marks(cells):
-    """What can be compared between machines: "~" is "ok" where rounding decides otherwise."""
+    """What can be compared between machines: "~" is "ok" where the last bit decides otherwise."""
     return [{"~": "ok"}.get(cell, cell[:2]) for cell in cells]
 
 
