@@ -7,6 +7,7 @@
 # make reproduce    render everything as other machines would, compare with what is committed (half an hour)
 # make train        train the scene networks anew
 # make results      measure everything that the notebooks read, in build/results, and copy it to data/results (long; resumable)
+# make zoo          every method on the networks of timm, transformers, lightning, torchvision: a table (ZOO=--store: in data/zoo.csv)
 # make lock         renew constraints.txt, the exact versions; make test-lowest: the oldest versions that are accepted
 #
 # VENV=PATH uses an environment that exists, conda's say (VENV=$$CONDA_PREFIX); LOCK= installs the newest versions instead of the
@@ -22,7 +23,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
   here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
   "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test test-all test-lowest reproduce lab train types lock results clean
+.PHONY: figures test test-all test-lowest reproduce lab train types lock results zoo clean
 
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
@@ -61,6 +62,10 @@ train: $(READY)
 types: $(READY)
 	$(BIN)/python -m mypy
 
+zoo: $(READY)
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[zoo]'
+	$(BIN)/python tests/zoo/table.py $(ZOO)
+
 # uv resolves versions for every system and Python at once; it is a tool of its own folder, no dependency.
 UV := build/tools/bin/uv
 TORCH ?= 2.14.1
@@ -72,8 +77,8 @@ $(UV):
 
 lock: $(UV)
 	printf 'torch==$(TORCH)\ntorchvision==$(TORCHVISION)\n' > build/pair.txt
-	$(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --all-extras --no-annotate \
-	  --constraint build/pair.txt --custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
+	$(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
+	  --extra book --extra photos --extra test --constraint build/pair.txt --custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
 
 test-lowest: $(UV)
 	$(UV) venv --quiet --clear --seed --python $(PYTHON) build/lowest

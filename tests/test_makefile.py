@@ -56,3 +56,11 @@ def test_the_second_call_installs_nothing(tmp_path):
     stale = make("-n", "-W", "constraints.txt", "test", f"VENV={tmp_path}")
     assert "--constraint constraints.txt --editable" in stale.stdout
     assert "--constraint" not in make("-n", "-W", "pyproject.toml", "test", f"VENV={tmp_path}", "LOCK=").stdout
+
+
+def test_zoo_installs_its_libraries_beside_the_exact_versions_and_prints_the_table(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".camutils-installed").touch()
+    lines = make("-n", "zoo", f"VENV={tmp_path}", "ZOO=--store").stdout.splitlines()
+    assert lines[0].endswith("pip install --quiet --constraint constraints.txt --editable '.[zoo]'")
+    assert lines[1].endswith("python tests/zoo/table.py --store")

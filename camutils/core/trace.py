@@ -21,13 +21,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from .layouts import layout_of, map_shape
+from .layouts import layout_of, map_shape, token_grids
 from .names import function_name
 from .network import Network, as_network, evaluating, first_row
 from .targets import Targets, fixed, score
 
+Places = list[tuple[int, str]]  # place in the order, and what is there
 WEIGHTED = re.compile("Convolution|mm|Linear|ScaledDot")  # operations with weights, or that mix positions as if they had some
-POOLING = re.compile("Pool")
+POOLING = re.compile("Pool|Pad")  # what makes no map of its own, only another grid of the one before
+MOVING = re.compile("View|Reshape|Transpose|Permute|queeze|Slice|Alias|Clone|Pad")  # operations that move or leave out entries
 MEANS = re.compile("Pool|Mean|Sum")
 ACTIVATIONS = {"relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "hardswish", "hardtanh", "mish", "softplus",
                "clamp", "tanh", "sigmoid"}
@@ -148,7 +150,7 @@ def trace(network: Network, image: Tensor, targets: Targets = None) -> Trace:
     if not seen.order:
         raise ValueError(f"no gradient leads from the score of {named} to the picture (scripted, traced or quantised parts, "
                          "no_grad or detach in its forward pass), so its layers cannot be found; name a layer")
-    cuts, small = _cuts(seen, size, network.reshape if isinstance(network.reshape, str) else None)
+    cuts, small, doubtful = _cuts(seen, size, network.reshape if isinstance(network.reshape, str) else None)
     chain = _chain(network.net, seen, cuts, size[0])
     cuts = [c for c in cuts if not _only_pools(c, chain)]
     default = next((c for c in reversed(cuts) if _has_gradient(seen, c, size)), None)
@@ -165,6 +167,9 @@ def trace(network: Network, image: Tensor, targets: Targets = None) -> Trace:
     if lost:
         notes.append(f"{lost[-1]!r} has no more than 1 x 1 cells for pictures of {size[0]} x {size[1]}; {last!r} is explained, "
                      "the last with more")
+    unread = [what for place, what in doubtful if place > default.place]
+    if unread:
+        notes.append(f"{unread[-1]}; {last!r} is explained, the last map without doubt; reshape='tokens' takes the first grid")
     return Trace(last, tuple(_stages(seen, cuts, default, chain, last)), tuple(notes))
 
 
@@ -224,9 +229,10 @@ def _asked(output: Any, floats: list[Tensor], targets: Targets) -> Tensor:
     return torch.stack([one.sum() for one in floats]).sum()
 
 
-def _cuts(seen: _Run, size: tuple[int, int], reshape: str | None) -> tuple[list[Cut], list[tuple[int, str]]]:
-    """The maps that every path passes, behind the first weights and before a classifier made of 1 x 1 convolutions; and place and
-    name of what modules put out with 1 x 1 cells."""
+
+def _cuts(seen: _Run, size: tuple[int, int], reshape: str | None) -> tuple[list[Cut], Places, Places]:
+    """The maps that every path passes, behind the first weights and before a classifier made of 1 x 1 convolutions; what modules
+    put out with 1 x 1 cells; and what they put out as tokens of which more than one grid can be made."""
     place = {node: i for i, node in enumerate(seen.order)}
     before: list[list[int]] = [[] for _ in seen.order]
     outputs: list[set[int]] = [set() for _ in seen.order]  # which of a node's outputs are used
@@ -242,7 +248,7 @@ def _cuts(seen: _Run, size: tuple[int, int], reshape: str | None) -> tuple[list[
     for i in reversed(range(len(before))):
         for u in before[i]:
             ahead[u] = ahead[u] or ahead[i] or weighted[i]
-    found, small = list[Cut](), list[tuple[int, str]]()
+    found, small, doubtful = list[Cut](), list[tuple[int, str]](), list[tuple[int, str]]()
     for i in cut_vertices([(u, i) for i, sources in enumerate(before) for u in sources], len(before)):
         node = seen.order[i]
         modules, function = seen.modules.get(node, []), seen.functions.get(node)
@@ -253,12 +259,17 @@ def _cuts(seen: _Run, size: tuple[int, int], reshape: str | None) -> tuple[list[
         if shape is None:
             if modules and len(event.shape) == 4 and event.shape[2:] == (1, 1):
                 small.append((i, modules[-1].name))
+            grids = token_grids(event.shape[1], size) if len(event.shape) == 3 else []
+            if modules and grids:
+                may_be = " or ".join(f"{h} x {w}" for h, w in grids)
+                doubtful.append((i, f"{modules[-1].name!r} puts out {event.shape[1]} tokens, which may be a grid of {may_be}"))
             continue
         if not ahead[i] and shape[0] in seen.classes and _classifies(seen.order, before, weighted, i):
             continue
-        if modules or _spelled(node, seen) is not None:
+        moved = found and not modules and all(MOVING.search(n.name()) for n in seen.order[found[-1].place + 1 : i + 1])
+        if modules or (_spelled(node, seen) is not None and not moved):
             found.append(Cut(i, node, shape, modules, function))
-    return found, small
+    return found, small, doubtful
 
 
 def _classifies(order: list[Node], before: list[list[int]], weighted: list[bool], place: int) -> bool:

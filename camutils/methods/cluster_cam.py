@@ -13,7 +13,7 @@ from torch import Tensor, nn, relu
 
 from ..core.baselines import baseline_images
 from ..core.layers import Layer
-from ..core.maps import einsum, finish, normalise, over_layers, shown_maps, upsample
+from ..core.maps import cut, einsum, finish, over_layers, shown_maps, upsample
 from ..core.network import How, as_network
 from ..core.probe import activation, check_images
 from ..core.targets import Targets
@@ -68,13 +68,13 @@ def merge_maps(C: Tensor, p: Tensor, base: Tensor, scissors: Tensor, size: Seque
         return soft
     if merge == "base":
         return C[b, base] * (base >= 0)[:, None, None]
-    m_base, m_scissors = (normalise(upsample(C[b, i], size)) for i in (base, scissors))
+    m_base, m_scissors = (upsample(C[b, i], size) for i in (base, scissors))
     if merge == "soft_cut":
-        return relu(normalise(upsample(soft, size)) - m_scissors)
+        return cut(upsample(soft, size), m_scissors)
     if merge == "cut":
-        return relu(m_base - m_scissors)
+        return cut(m_base, m_scissors)
     weight = p[b, base].to(C.dtype)[:, None, None]
-    return relu(weight * m_base - (1 - weight) * m_scissors)
+    return cut(m_base, m_scissors, (weight, 1 - weight))
 
 
 def at_once(images: Tensor) -> int:
@@ -131,7 +131,8 @@ def cluster_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer
     raw=True: L before the last N, in the activation's precision: (B, h, w) for soft and base, (B, H, W) for the other three,
     which subtract maps of the image's size. return_parts=True: a `Parts`; one more image through the network, for S(x').
     soft with n_clusters=K is Score-CAM. A cluster whose map is flat shows nothing: p = 0, neither base nor scissors. Where an
-    image has a single cluster left, base is scissors: its map is 0 under cut and soft_cut; without any, under every merge.
+    image has a single cluster left, base is scissors: its map is 0 under cut and soft_cut; without any, under every merge; and
+    where no more is left than rounding (`maps.cut`).
     Raises ValueError, TypeError as `probe_layers`, and for values of options that are not accepted. Derived in
     notebooks/30_cluster_cam.
     """

@@ -17,7 +17,7 @@ from torch import Tensor, nn, relu
 
 from ..core.baselines import blurred
 from ..core.layers import Layer, find_layers
-from ..core.maps import einsum, finish, normalise, shown_maps, upsample
+from ..core.maps import cut, einsum, finish, normalise, shown_maps, upsample
 from ..core.network import How, as_network
 from ..core.probe import Probed, check_images, predict, probe_layers
 from ..core.stages import stages
@@ -172,8 +172,7 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
             C = masked_scissors(model, images, targets, A, labels)
         else:
             C = gradient_scissors(A, g, labels)
-        L = relu(normalise(upsample(L, size)) - normalise(upsample(C, size)))
-        L = L * (L.amax((1, 2), keepdim=True) > 16 * torch.finfo(L.dtype).eps)  # equal maps leave nothing, not rounding
+        L = cut(upsample(L, size), upsample(C, size))
     return finish(L, images, raw)
 
 

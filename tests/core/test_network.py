@@ -352,6 +352,22 @@ def test_fixed_input_sizes_are_told(images):
             call()
 
 
+def test_a_table_of_positions_fixes_the_size():
+    class Placed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.place, self.fc = nn.Conv2d(3, 4, 4, 4), nn.Parameter(torch.rand(1, 4, 4, 4)), nn.Linear(4, 5)
+
+        def forward(self, x):
+            return self.fc((self.conv(x) + self.place).relu().mean((2, 3)))
+
+    model = seeded(Placed, 16)
+    assert cam.grad_cam(model, torch.rand(1, 3, 16, 16), 1, "conv").shape == (1, 16, 16)
+    for method in ("grad_cam", "cluster_cam", "gig_cam_m"):
+        with pytest.raises(ValueError, match=r"take images of 24 x 24 pixels \(The size of tensor .* a table of positions"):
+            METHODS[method](model, torch.rand(1, 3, 24, 24), 1, "conv", **FEW.get(method, {}))
+
+
 @pytest.mark.parametrize("name", ["grad_cam", "integrative_cam", "cluster_cam"])
 def test_one_model_in_two_threads(name, tiny):
     rng = torch.Generator().manual_seed(1)

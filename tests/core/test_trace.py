@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 import camutils as cam
 from camutils import METHODS, default_layer, stages
-from camutils.core.layouts import layout_of, map_shape
+from camutils.core.layouts import layout_of, map_shape, token_grids
 from camutils.core.trace import cut_vertices
 
 FEW = {"integrated_grad_cam": {"steps": 2}, "gig_cam": {"steps": 2}, "gig_cam_m": {"steps": 2, "scales": (1, 1.5)},
@@ -374,6 +374,55 @@ def test_layouts_by_shape(shape, size, expected):
     if expected:
         out, arrange = torch.arange(float(torch.Size(shape).numel())).view(shape), layout_of(shape, size)
         assert (out if arrange is None else arrange(out)).shape[1:] == expected
+
+
+@pytest.mark.parametrize(("count", "grids"), [(16, [(4, 4)]), (17, [(4, 4)]), (10, [(3, 3)]), (9, [(3, 3), (2, 2)]),
+                                              (20, [(4, 4)]), (24, [(4, 4)]), (18, [(4, 4)]), (3, []), (4, [(2, 2)])])
+def test_which_grids_so_many_tokens_may_be(count, grids):
+    """Few tokens stand before a picture's own, as a rule: 16 are 4 x 4, not 7 and 3 x 3; 9 may be 3 x 3, or 5 and 2 x 2."""
+    assert token_grids(count, (224, 224)) == grids
+    assert (layout_of((2, count, 6), (224, 224)) is not None) == (len(grids) == 1)
+    assert (layout_of((2, count, 6), (224, 224), "tokens") is not None) == bool(grids)
+
+
+class Mixer(nn.Module):
+    """Tokens, none of them before the picture's own; a mean over all of them at the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 12, 8, 8), nn.Linear(12, 5)
+        self.mixer = nn.Sequential(nn.Linear(12, 12), nn.GELU())
+
+    def forward(self, x):
+        return self.head(self.mixer(self.stem(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+def test_a_doubt_about_tokens_is_told_and_can_be_settled():
+    model, x = seeded(Mixer, 64).double(), torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0)).double()
+    with pytest.warns(UserWarning, match="'mixer' puts out 9 tokens, which may be a grid of 3 x 3 or 2 x 2; 'stem' is explained, "
+                                         "the last map without doubt; reshape='tokens' takes the first grid"):
+        assert default_layer(model, x) == "stem"
+    said = cam.Network(model, reshape="tokens")
+    assert default_layer(said, x) == "mixer" and stages(said, x) == ["mixer"]
+    assert cam.probe(said, x, 1)[0].shape == (2, 12, 3, 3)
+    assert stages(model, torch.rand(1, 3, 32, 32).double()) == ["mixer"]  # 16 tokens leave no doubt
+
+
+@pytest.mark.parametrize("move", [lambda t: t.flatten(2), lambda t: t.flatten(2).transpose(1, 2), lambda t: pad(t, (1, 1, 1, 1)),
+                                  lambda t: t.permute(0, 2, 3, 1), lambda t: t[:, :, :-1, :-1]])
+def test_what_only_moves_or_pads_a_map_is_no_stage(move):
+    """(B, 128, 36) of 6 x 6 cells would read as 7 tokens and 11 x 11; a padded map is the map."""
+
+    class Moved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 128, 16, 16), nn.Linear(128, 5)
+
+        def forward(self, x):
+            out = move(self.stem(x))
+            return self.head(out.mean([i for i in range(1, out.ndim) if out.shape[i] != 128]))
+
+    assert stages(seeded(Moved, 96), torch.rand(1, 3, 96, 96)) == ["stem"]
 
 
 @pytest.mark.parametrize("number", range(0, 20, 3))

@@ -292,6 +292,21 @@ def test_dead_and_flat_layers(images):
             assert_close(parts.heat, alone)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("merge", "share"), [("cut", 1.0), ("weighted_cut", 0.5)])
+def test_what_the_scissors_leave_of_rounding_is_nothing(dtype, merge, share):
+    """Base and scissors agree where both are 0 or 1; everywhere else the scissors have more: nothing is left."""
+    base = torch.tensor([[0.0, 0.1], [0.9, 1.0]], dtype=dtype)
+    scissors = torch.tensor([[0.0, 0.3], [0.95, 1.0]], dtype=dtype)
+    for offset in torch.rand(40, 2, generator=torch.Generator().manual_seed(0)).to(dtype) * 20 - 10:
+        C = torch.stack([base * 0.04 + offset[0], scissors * 0.07 + offset[1]])[None]
+        L = merge_maps(C, torch.tensor([[share, 1 - share]], dtype=dtype), torch.tensor([0]), torch.tensor([1]), (16, 16), merge)
+        assert not L.any()
+    C = torch.stack([base * 0.04 + 5, scissors.flip(0) * 0.07 - 3])[None]
+    L = merge_maps(C, torch.tensor([[share, 1 - share]], dtype=dtype), torch.tensor([0]), torch.tensor([1]), (16, 16), merge)
+    assert L.max() > 0.4  # what is left of maps that differ stays
+
+
 def test_images_with_different_numbers_of_clusters(tiny, images):
     """Padding beyond an image's own clusters is neither base nor scissors, and has no share."""
     model, x = tiny.double(), images.double()
