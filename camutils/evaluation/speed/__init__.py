@@ -16,8 +16,9 @@ def open_suite() -> Callable[..., Any]:
     try:
         from .suite import run_speed
     except ModuleNotFoundError as error:
-        if error.name not in PEERS:
+        missing = (error.name or "").split(".")[0]
+        if missing not in PEERS:
             raise
-        raise ImportError(f"this needs {error.name}, which is not installed; pip install 'camutils[test]' installs it"
+        raise ImportError(f"this needs {missing}, which is not installed; pip install 'camutils[test]' installs it"
                           ) from error
     return run_speed

@@ -94,8 +94,10 @@ def curves(own: Subject, methods: Sequence[str] = NAMES) -> list[Curve]:
         Curve("steps", "integrated_grad_cam", STEPS, _along(own, "integrated_grad_cam", "steps"), _same, _flat),
         Curve("steps", "gig_cam", STEPS, _along(own, "gig_cam", "steps"), _same, _flat),
         Curve("steps", METRIC, STEPS, _along(own, METRIC, "steps"), lambda t: 1 + 2 * t, _flat),
-        Curve("clusters", "cluster_cam", CLUSTERS, _along(own, "cluster_cam", "n_clusters", scale=large), lambda n: 1 + n, _flat),
-        Curve("clusters", "combined_cam", CLUSTERS, _along(own, "combined_cam", "n_clusters", scale=large), lambda n: 2 + n, _flat),
+        Curve("clusters", "cluster_cam", CLUSTERS, _along(own, "cluster_cam", "n_clusters", scale=large),
+              lambda n: 1 + n, _flat),
+        Curve("clusters", "combined_cam", CLUSTERS, _along(own, "combined_cam", "n_clusters", scale=large),
+              lambda n: 2 + n, _flat),  # one forward, one backward, n forwards behind masks
         Curve("layers", "integrative_cam", range(1, len(own.stages) + 1), lambda n: _layers_run(own, n),
               lambda n: _operations(own, n), lambda n: _entries(own, n)),
         Curve("scales", "gig_cam_m", (1, 2, 3, 4), lambda n: _at(own, "gig_cam_m", scales=SCALES[:n]),

@@ -46,7 +46,7 @@ class Subject(NamedTuple):
 
     def classes(self, batch: int) -> Tensor:
         """A class per image (B,)."""
-        return torch.arange(batch, device=self.device) * 7 % 10
+        return torch.arange(batch, device=self.device) % 2
 
 
 def check_network(name: str) -> None:
