@@ -188,7 +188,8 @@ def results(names: Annotated[list[str] | None, typer.Argument(help="Experiments 
 
 @app.command()
 def speed(suite: Annotated[str, typer.Option(help="cpu, gpu or all.")] = "cpu",
-          networks: Annotated[str | None, typer.Option(help="Networks, comma-separated; default: the six of README.")] = None,
+          networks: Annotated[str | None, typer.Option(help="Networks, comma-separated; default: scenes_resnet, scenes_vgg, "
+                                                       "mobilenet_v2, efficientnet_lite0, resnet50, vgg16.")] = None,
           methods: Annotated[str | None, typer.Option(help="Methods, comma-separated, deletion_insertion among them; "
                                                       "default: all.")] = None,
           parts: Annotated[str | None, typer.Option(help="ratios, curves; default: both.")] = None,

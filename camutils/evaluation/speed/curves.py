@@ -21,8 +21,9 @@ from .harness import Contestant, Run, interleave, spread
 from .memory import peak
 from .subjects import Subject, fewer
 
-IMAGES, SIDES, CHANNELS, STEPS, CLUSTERS = (1, 2, 4, 8), (1, 1.5, 2), (8, 16, 32, 64), (2, 4, 8, 16), (4, 8, 16, 32)
-LARGE = 224  # side at which clusters are counted: smaller images are masked more at once, which is not what is asked
+IMAGES, SIDES, CHANNELS = (1, 2, 4, 8), (1, 1.5, 2), (8, 16, 32, 64)
+COUNTS = (4, 8, 16, 32)  # of steps and clusters; the last step of a path has nothing to choose, which shows where there are few
+LARGE = 224  # side at which clusters are counted: of smaller images all masks go at once, and memory grows with them
 SLACK = 0.1  # a slope so much above theory's still meets it
 SHORT: dict[str, dict[str, Any]] = {  # options that keep a curve along another axis short
     "integrated_grad_cam": {"steps": 2}, "gig_cam": {"steps": 2}, "gig_cam_m": {"steps": 1, "scales": SCALES[:2]},
@@ -91,12 +92,12 @@ def curves(own: Subject, methods: Sequence[str] = NAMES) -> list[Curve]:
     found += [
         Curve("channels", "score_cam", CHANNELS, lambda k: _at(fewer(own, k), "score_cam"), lambda k: 1 + k, _flat),
         Curve("channels", "cluster_cam", CHANNELS, lambda k: _at(fewer(own, k), "cluster_cam"), _flat, _flat),
-        Curve("steps", "integrated_grad_cam", STEPS, _along(own, "integrated_grad_cam", "steps"), _same, _flat),
-        Curve("steps", "gig_cam", STEPS, _along(own, "gig_cam", "steps"), _same, _flat),
-        Curve("steps", METRIC, STEPS, _along(own, METRIC, "steps"), lambda t: 1 + 2 * t, _flat),
-        Curve("clusters", "cluster_cam", CLUSTERS, _along(own, "cluster_cam", "n_clusters", scale=large),
+        Curve("steps", "integrated_grad_cam", COUNTS, _along(own, "integrated_grad_cam", "steps"), _same, _flat),
+        Curve("steps", "gig_cam", COUNTS, _along(own, "gig_cam", "steps"), _same, _flat),
+        Curve("steps", METRIC, COUNTS, _along(own, METRIC, "steps"), lambda t: 1 + 2 * t, _flat),
+        Curve("clusters", "cluster_cam", COUNTS, _along(own, "cluster_cam", "n_clusters", scale=large),
               lambda n: 1 + n, _flat),
-        Curve("clusters", "combined_cam", CLUSTERS, _along(own, "combined_cam", "n_clusters", scale=large),
+        Curve("clusters", "combined_cam", COUNTS, _along(own, "combined_cam", "n_clusters", scale=large),
               lambda n: 2 + n, _flat),  # one forward, one backward, n forwards behind masks
         Curve("layers", "integrative_cam", range(1, len(own.stages) + 1), lambda n: _layers_run(own, n),
               lambda n: _operations(own, n), lambda n: _entries(own, n)),

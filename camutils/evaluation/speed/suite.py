@@ -27,6 +27,7 @@ PARTS = ("ratios", "curves")
 FILES = ("ratios.csv", "curves.csv", "machine.json")
 PACKAGES = ("torch", "torchvision", "numpy", "captum", "grad-cam", "torchcam")
 SHOWN = ("contestant", "seconds", "ratio", "low", "high", "to_ours", "forwards", "backwards", "target", "verdict", "setting")
+VERDICTS = ("suite", "network", "method", "options", "batch", "of", "found", "target", "verdict")
 CURVE_ROUNDS = 3
 
 
@@ -163,6 +164,10 @@ def _run(suite: str, networks: Sequence[str], methods: Sequence[str], which: Seq
             continue
         for name in networks:
             measure_network(one, subject(name, DEVICES[one]), methods, which, rounds, ratios, grown)
+    judged = [row for row in ratios.rows if row.get("verdict")]
+    if judged:
+        print("\n".join(["", f"{sum(row['verdict'] == 'met' for row in judged)} of {len(judged)} targets met",
+                         *aligned(judged, VERDICTS)]))
 
 
 def measure_network(suite: str, own: Subject, methods: Sequence[str], which: Sequence[str], rounds: int | None, ratios: Table,
