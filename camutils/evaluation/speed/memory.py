@@ -9,6 +9,7 @@ from .harness import Run
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would write two lines of its own for every call
 
+
 def peak(run: Run, device: torch.device) -> int:
     """Bytes at the worst moment. On the CPU the profiler sees every tensor that is allocated, but no scratch inside kernels."""
     if device.type == "cuda":
