@@ -187,6 +187,25 @@ def results(names: Annotated[list[str] | None, typer.Argument(help="Experiments 
 
 
 @app.command()
+def speed(suite: Annotated[str, typer.Option(help="cpu, gpu or all.")] = "cpu",
+          networks: Annotated[str | None, typer.Option(help="Networks, comma-separated; default: scenes_resnet, scenes_vgg, "
+                                                       "mobilenet_v2, efficientnet_lite0, resnet50, vgg16.")] = None,
+          methods: Annotated[str | None, typer.Option(help="Methods, comma-separated, deletion_insertion among them; "
+                                                      "default: all.")] = None,
+          parts: Annotated[str | None, typer.Option(help="ratios, curves; default: both.")] = None,
+          rounds: Annotated[int | None, typer.Option(help="Default: 15 where a round takes less than 5 seconds, else 3.")] = None,
+          threads: Annotated[int | None, typer.Option(help="Threads of torch; default: as many as it takes by itself.")] = None,
+          out: Annotated[Path | None, typer.Option(help="Folder of the tables, resumed there; default: build/speed.")] = None,
+          store: Annotated[bool, typer.Option("--store", help="Copy the tables to data/speed.")] = False) -> None:
+    """Time every method beside the bare passes that it needs and beside captum, grad-cam and torchcam; how cost grows."""
+    from .evaluation.measure import split_list
+    from .evaluation.speed import open_suite
+
+    asked = [None if text is None else split_list(text) for text in (networks, methods, parts)]
+    open_suite()(suite, asked[0], asked[1], asked[2], rounds, threads, out, store)
+
+
+@app.command()
 def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg or scenes_resnet_shuffled (random labels).")],
           out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; default: data/checkpoints.")] = None,
           epochs: Annotated[int | None, typer.Option(help="Default: 8, for _shuffled 40.")] = None,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..evaluation.machine import cpu_name
 from ..evaluation.results import write_whole
 from ..places import BUILD, DATA, ROOT
 from .compare import compare_figures, compare_notebooks
@@ -84,21 +85,6 @@ def environment_variables(values: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def cpu_name() -> str:
-    """What the processor calls itself, and whether it has AVX-512 and AMX."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    facts = {name.strip(): value.strip() for name, value in facts.items()}
-    flags = facts.get("flags", "").split()
-    extras = [label for flag, label in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("amx_tile", "AMX")) if flag in flags]
-    name = facts.get("model name", platform.machine())
-    family = f"family {facts.get('cpu family', '?')}, model {facts.get('model', '?')}"
-    return f"{name} ({family}; {', '.join(extras) or 'no AVX2'})"
 
 
 def render_once(notebook: Path, variant: str) -> list[str]:
