@@ -229,7 +229,6 @@ def _asked(output: Any, floats: list[Tensor], targets: Targets) -> Tensor:
     return torch.stack([one.sum() for one in floats]).sum()
 
 
-
 def _cuts(seen: _Run, size: tuple[int, int], reshape: str | None) -> tuple[list[Cut], Places, Places]:
     """The maps that every path passes, behind the first weights and before a classifier made of 1 x 1 convolutions; what modules
     put out with 1 x 1 cells; and what they put out as tokens of which more than one grid can be made."""
