@@ -76,7 +76,7 @@ def _along(model: nn.Module, images: Tensor, targets: Targets, names: list[str],
 
     def look(x: Tensor, seen: Probed | None = None) -> Tensor:
         if seen is None:
-            seen = _look(model, x, targets, names)
+            seen = probe_layers(model, x, targets, names)
         for n, A in seen.A.items():
             g = share(seen.g[n], labels[n]) if labels else seen.g[n]
             maps[n] = maps[n] + relu(weigh(A, g, rule, partial(alpha, A, g, seen.S, "exp")))
@@ -90,10 +90,6 @@ def _along(model: nn.Module, images: Tensor, targets: Targets, names: list[str],
     for _ in guided_path(look, images, steps=steps, max_dist=0.02 if path == "guided" else 0):
         pass  # each step calls `look`, which adds to `maps`
     return {n: M / steps for n, M in maps.items()}
-
-
-def _look(model: nn.Module, x: Tensor, targets: Targets, names: list[str]) -> Probed:
-    return probe_layers(model, x.contiguous(memory_format=torch.channels_last), targets, names)  # up to 3 x faster on a CPU
 
 
 def _check(given: dict[str, str], steps: int, n_clusters: int, seed: int) -> None:
@@ -143,7 +139,7 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
     at_hand = path == "point" and scales[0] == 1 and not by_score  # then the first maps come from the images themselves
     seen = None                                                    # what one pass of the images themselves tells
     if at_hand or len(names) > 1 or clustering != "none":
-        seen = _look(model, images, targets, names)
+        seen = probe_layers(model, images, targets, names)
     if targets is None:  # the class of the images themselves, at every scale and along every path
         output = predict(model, images) if seen is None else seen.output
         targets = fixed(output, None)
@@ -156,7 +152,6 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
         x = enlarge(images, s)
         if by_score:
             soft: dict[str, Any] = {"n_clusters": n_clusters, "merge": "soft", "baseline": "blur", "seed": seed}
-            x = x.contiguous(memory_format=torch.channels_last)  # as `_look` does, so that scissors meet equal activations
             found = {n: cluster_cam(model, x, targets, n, raw=True, **soft) for n in names}
         else:
             known = seen if s == 1 and at_hand else None

@@ -150,7 +150,7 @@ def test_gradients_are_those_of_a_full_graph(name):
     seen, kept = probe_layers(model, x, 4, names), {}
     handles = [m.register_forward_hook(lambda m, i, out, n=n: kept.__setitem__(n, out) or out.clone())
                for n, m in find_layers(model, names).items()]
-    S = model(x)[:, 4].sum()
+    S = model(x.contiguous(memory_format=torch.channels_last))[:, 4].sum()  # the layout in which `camutils` asks
     [handle.remove() for handle in handles]
     for n, g in zip(names, torch.autograd.grad(S, [kept[n] for n in names]), strict=True):
         assert_close(seen.g[n], channels_first(name, g))

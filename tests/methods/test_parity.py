@@ -1,7 +1,7 @@
 """Parity with captum, torchcam and grad-cam: raw low-resolution maps at a middle layer. `pytest -k parity -s` prints the table.
 
 What has to be neutralised: captum applies no ReLU; grad-cam's methods get A and g from a plain hook and give the sum before
-the ReLU; its Grad-CAM++ adds 1e-6 to the denominator, so it is fed float64 and scores (hence gradients) scaled by 1e9.
+the ReLU; its Grad-CAM++ adds 1e-6 to the denominator, so it is fed float64 and scores (hence gradients) scaled by 2^30.
 torchcam's Grad-CAM++ is no oracle: its division writes into a copy.
 """
 
@@ -21,7 +21,7 @@ MIDDLE = {"resnet18": "layer3", "vgg11_bn": "features.20",
           "mobilenet_v2": "features.13.conv.1", "densenet121": "features.transition3.relu"}
 SIGNED = {"mobilenet_v2": "features.13", "densenet121": "features.denseblock3"}  # Grad-CAM++ divides by sum A: float64 there
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-SCALE = 1e9
+SCALE = 2.0**30  # a power of two moves no digit of a gradient: where g is all rounding, its sign alone weighs
 NAMES = {"grad_cam": "GradCAM", "grad_cam_pp": "GradCAMPlusPlus", "layer_cam": "LayerCAM", "hires_cam": "HiResCAM"}
 
 
@@ -31,7 +31,9 @@ def network(name, dtype):
 
 
 def batch(dtype):
-    return torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0)).to(dtype)
+    """Channels-last, as `camutils` hands them on: in another layout PyTorch sums in another order, 1e-3 apart in float32."""
+    x = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0)).to(dtype)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 @cache

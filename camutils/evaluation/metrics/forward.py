@@ -50,7 +50,7 @@ def ask(model: nn.Module, variants: Iterable[Tensor], images: Tensor, targets: T
 
     def flush() -> None:
         rows_of = torch.arange(B, device=images.device).repeat(len(waiting))
-        x = torch.cat(waiting).contiguous(memory_format=torch.channels_last)  # up to 3 x faster on a CPU
+        x = torch.cat(waiting)
         output = predict(model, x, rows_of)
         if len(waiting) == 1:
             parts = [output]

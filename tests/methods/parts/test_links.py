@@ -91,7 +91,7 @@ def network(activation=nn.ReLU, scale=3.0):
 
 def brute(Y, A, floor=None):
     """alpha by its definition: nested autograd with respect to each single entry. Y: (1,K,h,w) -> scalar. A (K,h,w)."""
-    out = torch.zeros_like(A)
+    out = torch.zeros(A.shape, dtype=A.dtype)
     for index in range(A.numel()):
         at = A.clone()[None].requires_grad_()
         y, found = Y(at), []
