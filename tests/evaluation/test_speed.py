@@ -120,7 +120,7 @@ def test_every_method_has_a_bound_a_target_and_a_case():
 
 
 def test_bare_gradients_are_those_of_probe(own):
-    x, classes = own.images(2), own.classes(2)
+    x, classes = own.images(2).contiguous(memory_format=torch.channels_last), own.classes(2)  # as `probe` hands them on
     A, g = camutils.probe(own.model, x, classes, own.layer)
     (bare,) = bounds.gradients(own.model, x, classes, [own.layer])
     assert torch.equal(bare, g)
