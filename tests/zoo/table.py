@@ -71,7 +71,8 @@ class Row(NamedTuple):
 
 def pictures(entry: Entry) -> Tensor:
     x = torch.rand(BATCH, 3, entry.size, entry.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return x + torch.linspace(0, 1, entry.size, dtype=torch.float64)  # no two columns alike
+    x = x + torch.linspace(0, 1, entry.size, dtype=torch.float64)  # no two columns alike
+    return x.contiguous(memory_format=torch.channels_last)  # as `camutils` hands them on: the last bit decides in some networks
 
 
 def of_last(network: Network) -> Network:
