@@ -163,10 +163,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         return
     with alone(model):
         flags = [(module, module.training) for module in unwrap(model).modules()]
-        for module, _ in flags:
-            module.training = False
+        for module, flag in flags:
+            if flag:  # to read a flag costs a hundredth of setting it
+                module.training = False
         try:
             yield
         finally:
             for module, flag in flags:
-                module.training = flag
+                if module.training != flag:
+                    module.training = flag
