@@ -14,7 +14,7 @@ from ...core.maps import einsum
 from ...extras import extra
 from .kmeans import elbow, kmeans, normalised_rows
 
-CLUSTERINGS = ("kmeans", "spectral", "random", "consecutive")
+CLUSTERINGS = ("kmeans", "agglomerative", "spectral", "random", "consecutive")
 
 
 class Estimator(Protocol):
@@ -34,6 +34,10 @@ def content_order(rows: Tensor) -> Tensor:
 def _estimate(rows: Tensor, n: int, clustering: str | Estimator, seed: int) -> Tensor:
     """Labels (k,) of one image's live rows from scikit-learn; global random state is not touched."""
     clone = extra("sklearn.base", "scikit-learn").clone
+    if clustering == "agglomerative":
+        if n == 1:
+            return torch.zeros_like(rows[:, 0], dtype=torch.long)
+        clustering = extra("sklearn.cluster", "scikit-learn").AgglomerativeClustering(n)
     if clustering == "spectral":
         if n == 1:
             return torch.zeros_like(rows[:, 0], dtype=torch.long)
@@ -90,6 +94,7 @@ def group_channels(A: Tensor, n_clusters: int | str = 10, clustering: str | Esti
     """The cluster of every channel, (B, K): 0, 1, ... in order of the first member's content; -1: in none.
 
         kmeans        `kmeans`, k-means++, four restarts, of each image alone
+        agglomerative scikit-learn's AgglomerativeClustering (Ward): join the two groups that cost least until n are left
         spectral      scikit-learn's SpectralClustering on the graph of 10 nearest neighbours
         random        control: n groups of equal size, give or take one, drawn with `seed`
         consecutive   control: n such groups of neighbours in the network's own order of channels, the one order that it is about

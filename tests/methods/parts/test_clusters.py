@@ -341,6 +341,14 @@ def test_random_state_of_scikit_learn(clustering):
         assert adjusted_rand_score(theirs.fit_predict(rows), group_channels(rows.view(1, 80, 5, 4), 5, clustering, 1)[0]) > 0.99
 
 
+def test_agglomerative_is_wards_rule():
+    A = activations(2, 40)
+    theirs = sklearn.cluster.AgglomerativeClustering(6, linkage="ward")
+    for rows, labels in zip(normalised_rows(A), group_channels(A, 6, "agglomerative"), strict=True):
+        assert adjusted_rand_score(theirs.fit_predict(rows), labels) == 1
+    assert torch.equal(group_channels(A, 6, "agglomerative", seed=1), group_channels(A, 6, "agglomerative", seed=2))
+
+
 def test_global_random_state_stays():
     before, A = torch.get_rng_state(), activations(1, 24)
     for clustering in CLUSTERINGS:
@@ -359,7 +367,7 @@ def test_global_random_state_stays():
     ({"n_clusters": "elbow", "clustering": "random"}, ValueError, "n_clusters 'elbow' with clustering 'random'; accepted"),
     ({"seed": -1}, ValueError, "seed -1; accepted: a whole number from 0"),
     ({"seed": 0.5}, TypeError, "seed is 0.5; accepted: a whole number from 0"),
-    ({"clustering": "ward"}, ValueError, "clustering 'ward'; accepted: kmeans, spectral, random, consecutive, or an estimator"),
+    ({"clustering": "ward"}, ValueError, "clustering 'ward'; accepted: kmeans, agglomerative, spectral, random, "),
     ({"clustering": sklearn.cluster.KMeans}, TypeError, "KMeans'>; accepted: kmeans, .*an instance with fit_predict"),
     ({"clustering": None}, TypeError, "clustering is None; accepted: kmeans")])
 def test_bad_input(options, error, words):
