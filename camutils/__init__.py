@@ -18,6 +18,7 @@ extras (packages that may be missing), moved (old names of modules).
 __version__ = "0.2.0"
 
 from . import moved
+from .book.charts import draw_contrast, forest, heat_table
 from .book.figures import overlay, save_figure, show_maps, use_style
 from .core.baselines import baseline_images, blurred
 from .core.capture import capture
@@ -84,16 +85,16 @@ __all__ = [
     "alpha_exact", "alpha_from", "at_equal", "average_drop", "baseline_images", "beats", "benchmark", "bias_contributions",
     "blurred", "bootstrap_mean", "box_mask", "box_share", "capture", "cascade_modules", "cascading_randomisation",
     "centre_map", "class_indices", "class_mean", "class_names", "classifier_bias", "cluster_cam", "combined_cam",
-    "confidence", "contrast_curve", "control_maps", "default_device", "default_layer", "deletion_insertion", "drop_increase",
-    "edges", "effective_bias", "elbow", "energy_game", "examples", "false_discovery", "find_layers", "finish", "folder",
-    "gig_cam", "gig_cam_m", "grad_cam", "grad_cam_pp", "group_channels", "group_target", "guided_path", "hires_cam",
-    "imagenet", "increase", "infidelity", "integrated_grad_cam", "integrative_cam", "keep_distinct", "kmeans", "layer_cam",
-    "layer_weights", "levels", "likeness", "linear_head", "link_derivatives", "load_model", "masked_images", "masked_scores",
-    "multi_scale", "normalise", "normalised_rows", "one_ulp", "open_dataset", "overlay", "own_biases", "paired_bootstrap",
-    "pearson", "photo_batch", "photograph", "pictures", "pointing_game", "pooled_features", "probabilities", "probe",
-    "probe_layers", "read_all", "rho", "rival_derivatives", "road", "rounding_sensitivity", "sanity", "save_figure", "scene",
-    "score", "score_cam", "sensitivity_max", "show_maps", "spearman", "stages", "standardise_inside", "summary", "to_input",
-    "upsample", "use_style", "verdicts", "voc",
+    "confidence", "contrast_curve", "control_maps", "default_device", "default_layer", "deletion_insertion", "draw_contrast",
+    "drop_increase", "edges", "effective_bias", "elbow", "energy_game", "examples", "false_discovery", "find_layers",
+    "finish", "folder", "forest", "gig_cam", "gig_cam_m", "grad_cam", "grad_cam_pp", "group_channels", "group_target",
+    "guided_path", "heat_table", "hires_cam", "imagenet", "increase", "infidelity", "integrated_grad_cam", "integrative_cam",
+    "keep_distinct", "kmeans", "layer_cam", "layer_weights", "levels", "likeness", "linear_head", "link_derivatives",
+    "load_model", "masked_images", "masked_scores", "multi_scale", "normalise", "normalised_rows", "one_ulp", "open_dataset",
+    "overlay", "own_biases", "paired_bootstrap", "pearson", "photo_batch", "photograph", "pictures", "pointing_game",
+    "pooled_features", "probabilities", "probe", "probe_layers", "read_all", "rho", "rival_derivatives", "road",
+    "rounding_sensitivity", "sanity", "save_figure", "scene", "score", "score_cam", "sensitivity_max", "show_maps",
+    "spearman", "stages", "standardise_inside", "summary", "to_input", "upsample", "use_style", "verdicts", "voc",
 ]
 
 moved.install()
