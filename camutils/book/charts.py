@@ -147,7 +147,8 @@ def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray) -> None:
     for (y, x), shade in zip(np.ndindex(means.shape), cells.get_facecolor(), strict=True):
         missing, digits = np.isnan(means[y, x]), 1 if worth[x] >= 1 else 3
         ink = "white" if luminance(shade) < 0.179 and not missing else "black"
-        axis.text(x + 0.5, y + 0.5, "–" if missing else f"{means[y, x]:.{digits}f}", color=ink, ha="center", va="center", fontsize=11)
+        text = "–" if missing else f"{means[y, x]:.{digits}f}"
+        axis.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=11)
 
 
 def draw_contrast(axis: Axes, curve: dict[float, tuple[float, float]], base: str = "grad_cam") -> None:

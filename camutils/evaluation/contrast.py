@@ -24,8 +24,10 @@ UNMOVED = ("pixel_ap", "drop_15")  # measures that no rescaling of a map moves
 class AtEqual(NamedTuple):
     """A method less the base at the power that makes them equal; comparison None and gamma NaN where none does, and why.
 
-    gamma: that power; grain: how far chords between the stored powers can be trusted (in the unit of the gain; widens the
-    interval); reachable: share of the resamples in which some power reaches the method; reason: "" or "not reachable: ...".
+    gamma: that power; grain: what chords between the stored powers cannot tell, in the unit of the gain: how far the difference
+    moves where every second power is left out (a chord half as long errs less than that, where the curve bends evenly); the
+    interval is that much wider. reachable: share of the resamples in which some power reaches the method; reason: "" or
+    "not reachable: ...".
     """
 
     comparison: Comparison | None
