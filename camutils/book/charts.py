@@ -90,7 +90,7 @@ def _about_zero(axis: Axes) -> None:
     low, high = axis.dataLim.intervalx
     room = 0.08 * (high - low)
     axis.set_xlim(min(low, 0) - room, max(high, 0) + room)
-    axis.locator_params(axis="x", nbins=4)
+    axis.locator_params(axis="x", nbins=3)
 
 
 def _keys(against: str) -> list[Line2D | Patch]:

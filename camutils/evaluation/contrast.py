@@ -25,8 +25,8 @@ class AtEqual(NamedTuple):
     """A method less the base at the power that makes them equal; comparison None and gamma NaN where none does, and why.
 
     gamma: that power; grain: what chords between the stored powers cannot tell, in the unit of the gain: how far the difference
-    moves where every second power is left out (a chord half as long errs less than that, where the curve bends evenly); the
-    interval is that much wider. reachable: share of the resamples in which some power reaches the method; reason: "" or
+    moves where every second power is left out, one half of them or the other (where the curve bends evenly, a chord half as
+    long errs less than that); the interval is that much wider. reachable: share of the resamples in which some power reaches the method; reason: "" or
     "not reachable: ...".
     """
 
@@ -85,13 +85,13 @@ def at_equal(rows: list[Row], method: str, gain: str = "energy", equal: str = "d
     columns = [column(rows, name, metric) for metric in (equal, gain) for name in (method, *found.values())]
     classes = column(rows, method, "class") if gain == "pointing" else None
     T, stars = joint_bootstrap(columns, column(rows, method, "image"), classes, resamples=resamples, seed=seed)
-    both, K = np.concatenate([T[:, None], stars], 1), len(found)     # the data, then its resamples: (2 + 2 K, 1 + resamples)
+    both, K = np.concatenate([T[:, None], stars], 1), len(found)  # the data, then its resamples: (2 + 2 K, 1 + resamples)
     target, costs, own, gains = both[0], both[1 : K + 1], both[K + 1], both[K + 2 :]
     x = np.log([*found])
     at, reached = _reach(x, costs, gains, target)
     d = own - reached
-    coarse = sorted({*range(0, K, 2), K - 1})                        # every second power: chords of twice the length
-    grain = abs(d[0] - (own - _reach(x[coarse], costs[coarse], gains[coarse], target)[1])[0])
+    halves = [sorted({0, *range(first, K, 2), K - 1}) for first in (0, 1)]  # every second power: chords of twice the length
+    grain = np.max([abs(_reach(x[half], costs[half], gains[half], target)[1][0] - reached[0]) for half in halves])
     inside = ~np.isnan(d[1:])
     share = float(inside.mean())
     reason = _reason(base, equal, target[0], costs[:, 0], share, grain)
