@@ -24,10 +24,10 @@ UNMOVED = ("pixel_ap", "drop_15")  # measures that no rescaling of a map moves
 class AtEqual(NamedTuple):
     """A method less the base at the power that makes them equal; comparison None and gamma NaN where none does, and why.
 
-    gamma: that power; grain: what chords between the stored powers cannot tell, in the unit of the gain: how far the difference
-    moves where every second power is left out, one half of them or the other (where the curve bends evenly, a chord half as
-    long errs less than that); the interval is that much wider. reachable: share of the resamples in which some power reaches the method; reason: "" or
-    "not reachable: ...".
+    gamma: that power. grain: what chords between the stored powers cannot tell, in the unit of the gain: how far the difference
+    moves where every second power is left out, the one half or the other (where the curve bends evenly, a chord half as long
+    errs less than that); the interval is that much wider. reachable: share of the resamples in which some power reaches the
+    method. reason: "" or "not reachable: ...".
     """
 
     comparison: Comparison | None
