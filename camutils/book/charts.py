@@ -167,8 +167,10 @@ def draw_contrast(axis: Axes, curve: dict[float, tuple[float, float]], base: str
 
 
 def label(method: str, labels: dict[str, str] | None = None) -> str:
-    """A method's name in charts: the caller's, else that of every figure, else as the runner calls it."""
-    return (labels or {}).get(method) or LABELS.get(method, method)
+    """A method's name in charts: the caller's, that of every figure, or as the runner calls it; a power is "Grad-CAM, γ = 2"."""
+    base, _, power = method.partition("^")
+    names = LABELS | (labels or {})
+    return names.get(method) or names.get(base, base) + (f", γ = {power}" if power else "")
 
 
 def colour(method: str) -> str | tuple[float, float, float]:

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import same_color, to_rgb
 from seaborn.utils import relative_luminance
 
-from camutils.book.charts import colour, draw_contrast, forest, heat_table
+from camutils.book.charts import colour, draw_contrast, forest, heat_table, label
 from camutils.book.figures import COLOURS
 from camutils.evaluation.verdicts import Verdict
 
@@ -67,6 +67,13 @@ def test_one_colour_for_a_method_whatever_its_options():
     for name in ("grad_cam", "grad_cam:layer=layer3", "grad_cam+M", "grad_cam^0.5", "grad_cam:relu=False^2"):
         assert colour(name) == COLOURS["grad_cam"]
     assert colour("grad_cam_pp") == COLOURS["grad_cam_pp"] and colour("mine") not in COLOURS.values()
+
+
+def test_a_method_is_called_as_in_every_figure():
+    names = {"grad_cam": "Grad-CAM", "grad_cam^2": "Grad-CAM, γ = 2", "mine": "mine", "mine^0.5": "mine, γ = 0.5"}
+    assert [label(m) for m in names] == [*names.values()]
+    own = {"grad_cam": "Grad-CAM", "grad_cam^2": "squared", "mine": "Mine", "mine^2": "Mine, γ = 2"}
+    assert [label(m, {"mine": "Mine", "grad_cam^2": "squared"}) for m in own] == [*own.values()]
 
 
 def rows():
