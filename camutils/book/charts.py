@@ -106,7 +106,7 @@ def heat_table(rows: list[Row], methods: Sequence[str], metrics: Sequence[str], 
     """Means of methods x metrics, coloured by their distance to one method, or by their rank in each column.
 
     by="difference": better is blue, worse is red, in differences worth having (`verdicts.WORTH`), up to 5 of them;
-    by="rank": 1 is best; means nearer than a thousandth of that share a rank. Arrows say which way is better.
+    by="rank": 1 is best; means nearer than a hundredth of that share a rank. Arrows say which way is better.
     What was not measured is a dash.
     rows: of `tables.read_results`. Returns the figure. Raises ValueError for methods, metrics or `by` that are not there.
     """
@@ -116,7 +116,7 @@ def heat_table(rows: list[Row], methods: Sequence[str], metrics: Sequence[str], 
     worth = np.array([worth_having(metric) for metric in metrics])
     sign = np.array([1 if higher(metric) else -1 for metric in metrics])
     if by == "rank":
-        steps = np.round(means / np.where(np.isfinite(worth), worth, 1), 3)
+        steps = np.round(means / np.where(np.isfinite(worth), worth, 1), 2)
         shades = extra("scipy.stats").rankdata(-sign * steps, axis=0, nan_policy="omit")
         look = {"cmap": "cividis_r", "vmin": 1, "vmax": len(methods)}
         bar = {"label": "rank in the column (1: best)", "ticks": range(1, len(methods) + 1, max(1, len(methods) // 6))}

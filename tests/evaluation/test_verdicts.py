@@ -33,7 +33,9 @@ def test_decide_by_hand():
     assert [v.decided for v in decide([cell(0.03), cell(0.2)])] == [False, False]
     found = decide([cell(0.03), cell(math.nan, note="n < 30")])
     assert [v.decided for v in found] == [True, False]
-    assert not decide([cell(0.001, 9e-6)])[0].decided  # rounding
+    assert not decide([cell(0.001, 1.9e-4)])[0].decided and decide([cell(0.001, -2.1e-4)])[0].decided  # of 0.02: rounding
+    squared = cell(0.001, 2e-5)._replace(metric="infidelity")
+    assert decide([squared])[0].decided and not decide([squared._replace(difference=9e-6)])[0].decided
 
 
 def test_each_cell_is_the_paired_difference():
@@ -77,7 +79,7 @@ def test_text():
     assert text[1].count("] +") == 3 and text[2].count("]") == 3
     assert not {"+", "-", "(+)", "(-)"} & {*text[2].split()}  # undecided
     assert text[3].count("] (+)") == 2  # decided, but less than is worth having
-    assert text[4:] == ["contrast moves: energy, drop", "pointing: a mean over 4 classes"]
+    assert text[4:] == ["images: 40", "contrast moves: energy, drop", "pointing: a mean over 4 classes"]
     worse = verdict_table(verdicts(rows(worse=-0.05), ["worse"], ["energy", "drop"])).split("\n")
     assert worse[1].count("] -") == 2
 
