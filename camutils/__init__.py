@@ -18,6 +18,7 @@ extras (packages that may be missing), moved (old names of modules).
 __version__ = "0.2.0"
 
 from . import moved
+from .book.charts import draw_contrast, forest, heat_table
 from .book.figures import overlay, save_figure, show_maps, use_style
 from .core.baselines import baseline_images, blurred
 from .core.capture import capture
@@ -33,6 +34,7 @@ from .datasets.photos import photo_batch, photograph
 from .datasets.reader import to_input
 from .datasets.scene import Scenes, scene
 from .evaluation.benchmark import benchmark
+from .evaluation.contrast import at_equal, beats, contrast_curve
 from .evaluation.controls import cascade_modules, control_maps, edges, likeness
 from .evaluation.metrics import (
     adcc,
@@ -57,8 +59,9 @@ from .evaluation.metrics import (
 )
 from .evaluation.rounding import one_ulp, rounding_sensitivity
 from .evaluation.sanity import sanity
-from .evaluation.statistics import bootstrap_mean, paired_bootstrap
+from .evaluation.statistics import bootstrap_mean, false_discovery, paired_bootstrap
 from .evaluation.summary import summary
+from .evaluation.verdicts import verdicts
 from .methods import METHODS
 from .methods.cluster_cam import cluster_cam
 from .methods.combined_cam import combined_cam
@@ -79,19 +82,19 @@ from .networks.load import class_names, default_device, load_model, probabilitie
 
 __all__ = [
     "Images", "LINKS", "Level", "METHODS", "Network", "PRESETS", "Sample", "Scenes", "Step", "activation", "adcc", "alpha",
-    "alpha_exact", "alpha_from", "average_drop", "baseline_images", "benchmark", "bias_contributions", "blurred",
-    "bootstrap_mean", "box_mask", "box_share", "capture", "cascade_modules", "cascading_randomisation", "centre_map",
-    "class_indices", "class_mean", "class_names", "classifier_bias", "cluster_cam", "combined_cam", "confidence",
-    "control_maps", "default_device", "default_layer", "deletion_insertion", "drop_increase", "edges", "effective_bias",
-    "elbow", "energy_game", "examples", "find_layers", "finish", "folder", "gig_cam", "gig_cam_m", "grad_cam", "grad_cam_pp",
-    "group_channels", "group_target", "guided_path", "hires_cam", "imagenet", "increase", "infidelity",
-    "integrated_grad_cam", "integrative_cam", "keep_distinct", "kmeans", "layer_cam", "layer_weights", "levels", "likeness",
-    "linear_head", "link_derivatives", "load_model", "masked_images", "masked_scores", "multi_scale", "normalise",
-    "normalised_rows", "one_ulp", "open_dataset", "overlay", "own_biases", "paired_bootstrap", "pearson", "photo_batch",
-    "photograph", "pictures", "pointing_game", "pooled_features", "probabilities", "probe", "probe_layers", "read_all",
-    "rho", "rival_derivatives", "road", "rounding_sensitivity", "sanity", "save_figure", "scene", "score", "score_cam",
-    "sensitivity_max", "show_maps", "spearman", "stages", "standardise_inside", "summary", "to_input", "upsample",
-    "use_style", "voc",
+    "alpha_exact", "alpha_from", "at_equal", "average_drop", "baseline_images", "beats", "benchmark", "bias_contributions",
+    "blurred", "bootstrap_mean", "box_mask", "box_share", "capture", "cascade_modules", "cascading_randomisation",
+    "centre_map", "class_indices", "class_mean", "class_names", "classifier_bias", "cluster_cam", "combined_cam",
+    "confidence", "contrast_curve", "control_maps", "default_device", "default_layer", "deletion_insertion", "draw_contrast",
+    "drop_increase", "edges", "effective_bias", "elbow", "energy_game", "examples", "false_discovery", "find_layers",
+    "finish", "folder", "forest", "gig_cam", "gig_cam_m", "grad_cam", "grad_cam_pp", "group_channels", "group_target",
+    "guided_path", "heat_table", "hires_cam", "imagenet", "increase", "infidelity", "integrated_grad_cam", "integrative_cam",
+    "keep_distinct", "kmeans", "layer_cam", "layer_weights", "levels", "likeness", "linear_head", "link_derivatives",
+    "load_model", "masked_images", "masked_scores", "multi_scale", "normalise", "normalised_rows", "one_ulp", "open_dataset",
+    "overlay", "own_biases", "paired_bootstrap", "pearson", "photo_batch", "photograph", "pictures", "pointing_game",
+    "pooled_features", "probabilities", "probe", "probe_layers", "read_all", "rho", "rival_derivatives", "road",
+    "rounding_sensitivity", "sanity", "save_figure", "scene", "score", "score_cam", "sensitivity_max", "show_maps",
+    "spearman", "stages", "standardise_inside", "summary", "to_input", "upsample", "use_style", "verdicts", "voc",
 ]
 
 moved.install()

@@ -1,4 +1,4 @@
-"""Bootstrap intervals and paired comparisons, by image: the one place where a mean gets its uncertainty.
+"""Bootstrap intervals, paired comparisons, many of them at once: the one place where a mean gets its uncertainty.
 
 One estimator serves everything, T = mean over classes c of (sum of c's values / number of c's values); without classes all
 values form one class. A resample draws the images with replacement; an image brings all its rows, so the rows of an image
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
+
+from ..extras import extra
 
 Column = Sequence[float | str] | np.ndarray | Tensor  # (N,): numbers, or names of images and classes
 Table = tuple[np.ndarray, np.ndarray]  # sum and number of the values of every image and class, (G, C) each
@@ -86,6 +88,58 @@ def _options(resamples: int, level: float) -> list[float]:
     return [50 * (1 - level), 50 * (1 + level)]
 
 
+def comparison(difference: float, resampled: np.ndarray, level: float = 0.95, grain: float = 0.0) -> Comparison:
+    """A difference d with its interval and p value, from what it was in the resamples.
+
+        low, high = quantiles of d* -+ grain,    p = min(1, 2 (1 + min(#[d* <= grain], #[d* >= -grain])) / (1 + resamples))
+
+    resampled (resamples,); grain >= 0: how exactly d is known at all, where that is not a matter of chance.
+    The smallest p is 2 / (1 + resamples) (Davison and Hinkley 1997, Bootstrap Methods, ch. 4). ValueError as `bootstrap_mean`.
+    """
+    low, high = np.percentile(resampled, _options(len(resampled), level))
+    rare = min((resampled <= grain).sum(), (resampled >= -grain).sum())
+    p = min(1, 2 * (1 + rare) / (1 + len(resampled)))
+    return Comparison(float(difference), float(low - grain), float(high + grain), float(p))
+
+
+def joint_bootstrap(columns: Sequence[Column], groups: Column | None = None, classes: Column | None = None, *,
+                    resamples: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """T of several columns, and T of each in the same resamples of the images: what a comparison of them is made of.
+
+    columns: M of them (N,), the same rows in the same order; a row where any is NaN is skipped. groups, classes: as
+    `bootstrap_mean`. Returns (M,) and (M, resamples).
+    Raises ValueError as `bootstrap_mean`; also for lengths that differ, and where no row has all values.
+    """
+    if not len(columns) or resamples < 1:
+        raise ValueError(f"{len(columns)} columns and {resamples} resamples given; accepted: at least one of each")
+    first = _column(columns[0], "values", dtype=float)
+    values = np.stack([first, *(_column(c, f"values of column {i}", len(first), float) for i, c in enumerate(columns[1:], 1))])
+    groups = np.arange(len(first)) if groups is None else _column(groups, "groups", len(first))
+    classes = None if classes is None else _column(classes, "classes", len(first))
+    kept = ~np.isnan(values).any(0)
+    if not kept.any():
+        both = "both values" if len(values) == 2 else f"all {len(values)} values"
+        raise ValueError(f"none of the {len(first)} rows has {both}; accepted: at least one row without NaN")
+    tables = [_table(v[kept], groups[kept], None if classes is None else classes[kept]) for v in values]
+    T = np.array([_mean_of_classes(*(t.sum(0) for t in table)) for table in tables])
+    return T, np.stack(_resampled(tables, resamples, seed))
+
+
+def false_discovery(ps: Column, level: float = 0.05) -> np.ndarray:
+    """Which of many comparisons are decided, so that of these at most a share `level` is expected to be wrong.
+
+        the k smallest p, with the largest k for which p_(k) <= level k / m
+
+    Benjamini and Hochberg 1995, J. R. Stat. Soc. B 57(1). ps (m,): p values; returns (m,) bool. A bootstrap's p is at least
+    2 / (1 + resamples): that a single one of m can be decided takes 2 m / level resamples.
+    Raises ValueError for no values, values outside [0, 1], NaN, or a level outside (0, 1).
+    """
+    ps = _column(ps, "p values", dtype=float)
+    if not ((ps >= 0) & (ps <= 1)).all() or not 0 < level < 1:
+        raise ValueError(f"p values {ps.tolist()} at level {level} given; accepted: numbers in [0, 1], 0 < level < 1")
+    return np.asarray(extra("scipy.stats").false_discovery_control(ps, method="bh") <= level)
+
+
 def class_mean(values: Column, classes: Column) -> float:
     """Mean over classes of each class's own mean: how the pointing game is averaged (Zhang et al. 2016, arXiv 1608.00507).
 
@@ -131,19 +185,11 @@ def paired_bootstrap(a: Column, b: Column, groups: Column | None = None, classes
         d = T(a) - T(b),    p = min(1, 2 (1 + min(#[d* <= 0], #[d* >= 0])) / (1 + resamples))
 
     a, b (N,): the same rows in the same order; a row where either is NaN is skipped. groups, classes: as `bootstrap_mean`.
-    The smallest p is 2 / (1 + resamples) (Davison and Hinkley 1997, Bootstrap Methods, ch. 4).
+    The smallest p is 2 / (1 + resamples) (`comparison`).
     Raises ValueError as `bootstrap_mean`; also for lengths that differ, and where no row has both values.
     """
-    bounds, a = _options(resamples, level), _column(a, "values of a", dtype=float)
+    _options(resamples, level)
+    a = _column(a, "values of a", dtype=float)
     b = _column(b, "values of b", len(a), float)
-    groups = np.arange(len(a)) if groups is None else _column(groups, "groups", len(a))
-    classes = None if classes is None else _column(classes, "classes", len(a))
-    kept = ~(np.isnan(a) | np.isnan(b))
-    if not kept.any():
-        raise ValueError(f"none of the {len(a)} rows has both values; accepted: at least one row without NaN")
-    tables = [_table(v[kept], groups[kept], None if classes is None else classes[kept]) for v in (a, b)]
-    stars = np.subtract(*_resampled(tables, resamples, seed))
-    T_a, T_b = (float(_mean_of_classes(*(t.sum(0) for t in table))) for table in tables)
-    rare = min((stars <= 0).sum(), (stars >= 0).sum())
-    low, high = np.percentile(stars, bounds)
-    return Comparison(T_a - T_b, float(low), float(high), float(min(1, 2 * (1 + rare) / (1 + resamples))))
+    T, resampled = joint_bootstrap([a, b], groups, classes, resamples=resamples, seed=seed)
+    return comparison(T[0] - T[1], resampled[0] - resampled[1], level)

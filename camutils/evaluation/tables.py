@@ -2,6 +2,8 @@
 
     rows = read_results("02_scenes_resnet", "10_scenes_resnet")
     print(table(rows, {"Grad-CAM": "grad_cam", "ours": "integrative_cam"}, ["energy", "drop"], against="grad_cam"))
+
+Many verdicts at once: `verdicts`.
 """
 
 import json
@@ -13,10 +15,10 @@ import numpy as np
 from ..places import DATA, need_checkout
 from .measure import CENTRE
 from .results import Row, read_table
-from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
+from .statistics import Comparison, Interval, bootstrap_mean, class_mean, paired_bootstrap
 
 HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increase_top50", "insertion", "adcc", "coherency",
-                    "road_least")
+                    "road_least", "pixel_ap", "pixel_ap_ink", "best_iou", "increase_area", "increase_15")
 
 
 def read_results(*names: str) -> list[Row]:
@@ -62,11 +64,13 @@ def read_config(name: str) -> dict[str, Any]:
 
 
 def column(rows: list[Row], method: str, metric: str) -> np.ndarray:
-    """One metric of one method, in the order of the rows: (N,). ValueError for a method that was not measured."""
-    values = np.array([row[metric] for row in rows if row["method"] == method])
-    if not len(values):
+    """One metric of one method, in the order of the rows: (N,). ValueError for a method or metric that was not measured."""
+    own = [row for row in rows if row["method"] == method]
+    if not own:
         raise ValueError(f"{method!r} was not measured; accepted: {', '.join(dict.fromkeys(row['method'] for row in rows))}")
-    return values
+    if metric not in own[0]:
+        raise ValueError(f"{metric!r} was not measured; accepted: {', '.join(own[0])}")
+    return np.array([row[metric] for row in own])
 
 
 def _by(rows: list[Row], method: str, metric: str) -> dict[str, Any]:
@@ -74,15 +78,22 @@ def _by(rows: list[Row], method: str, metric: str) -> dict[str, Any]:
     return {"groups": column(rows, method, "image"), "classes": classes}
 
 
+def mean(rows: list[Row], method: str, metric: str) -> float:
+    """The mean that `interval` gives, without its interval."""
+    values = column(rows, method, metric)
+    return class_mean(values, column(rows, method, "class") if metric == "pointing" else np.zeros(len(values)))
+
+
 def interval(rows: list[Row], method: str, metric: str, seed: int = 0) -> Interval:
     """Mean and 95 % bootstrap interval by image; the pointing game as a mean over classes (`statistics.bootstrap_mean`)."""
     return bootstrap_mean(column(rows, method, metric), **_by(rows, method, metric), seed=seed)
 
 
-def difference(rows: list[Row], method: str, against: str, metric: str, seed: int = 0) -> Comparison:
+def difference(rows: list[Row], method: str, against: str, metric: str, seed: int = 0, *, resamples: int = 2000,
+               level: float = 0.95) -> Comparison:
     """Paired comparison of two methods on the same rows, method minus against (`statistics.paired_bootstrap`)."""
     pair = (column(rows, m, metric) for m in (method, against))
-    return paired_bootstrap(*pair, **_by(rows, method, metric), seed=seed)
+    return paired_bootstrap(*pair, **_by(rows, method, metric), seed=seed, resamples=resamples, level=level)
 
 
 def verdict(rows: list[Row], method: str, against: str, metric: str, seed: int = 0) -> str:

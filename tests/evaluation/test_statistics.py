@@ -8,7 +8,14 @@ import scipy.stats
 import torch
 
 from camutils.evaluation import statistics
-from camutils.evaluation.statistics import bootstrap_mean, class_mean, paired_bootstrap
+from camutils.evaluation.statistics import (
+    bootstrap_mean,
+    class_mean,
+    comparison,
+    false_discovery,
+    joint_bootstrap,
+    paired_bootstrap,
+)
 
 
 def sample(n, seed=0):
@@ -122,6 +129,46 @@ def test_comparison_by_hand():
     assert by_class.difference == 0.5
 
 
+def test_joint_bootstrap_draws_the_same_images_for_all_columns():
+    columns = [sample(30), sample(30, 1), sample(30, 2)]
+    columns[1][4] = math.nan  # image 4 is skipped in all of them
+    T, stars = joint_bootstrap(columns, resamples=300, seed=3)
+    kept = np.arange(30) != 4
+    picks = np.random.default_rng(3).integers(0, 29, (300, 29))
+    np.testing.assert_allclose(stars, [c[kept][picks].mean(1) for c in columns], rtol=1e-12)
+    np.testing.assert_allclose(T, [c[kept].mean() for c in columns], rtol=1e-12)
+    both = paired_bootstrap(columns[0], columns[1], resamples=300, seed=3)
+    assert both == comparison(T[0] - T[1], stars[0] - stars[1])
+
+
+def test_grain_widens_and_undecides_by_hand():
+    stars = np.linspace(1, 3, 1001)  # its 2.5 and 97.5 % points: 1.05 and 2.95; none at or below 0
+    assert comparison(2, stars) == pytest.approx((2, 1.05, 2.95, 2 / 1002))
+    assert comparison(2, stars, grain=1.5) == pytest.approx((2, -0.45, 4.45, 2 * (1 + 251) / 1002))  # 1, 1.002, ..., 1.5
+
+
+def test_false_discovery_by_hand():
+    # sorted 0.001 0.008 0.039 0.041 0.042 0.06 against 0.05 k / 6 = 0.0083 0.0167 0.025 0.033 0.0417 0.05: the first two
+    ps = [0.041, 0.001, 0.06, 0.008, 0.039, 0.042]
+    assert false_discovery(ps).tolist() == [False, True, False, True, False, False]
+    # at 0.06 the fifth, 0.042, lies below 0.06 * 5 / 6 = 0.05, and takes 0.039 and 0.041 with it; the sixth is 0.06 itself
+    assert false_discovery(ps, 0.06).all() and false_discovery(ps, 0.055).tolist() == [True, True, False, True, True, True]
+    assert false_discovery([0.05]).tolist() == [True] and false_discovery(np.array([0.051])).tolist() == [False]
+
+
+def test_false_discovery_holds_the_share_of_false_ones_down():
+    # 400 families of 50 comparisons, 10 of them real: the mean share of false ones among the decided is 40 / 50 of 5 %, with a
+    # standard error below 0.005; 5 % each gives 40 * 0.05 = 2 false ones of about 12
+    rng = np.random.default_rng(0)
+    shares = {"together": [], "each": []}
+    for _ in range(400):
+        z = rng.normal(size=50) + np.where(np.arange(50) < 10, 3.5, 0)
+        ps = 2 * scipy.stats.norm.sf(abs(z))
+        for name, decided in (("together", false_discovery(ps)), ("each", ps < 0.05)):
+            shares[name].append(decided[10:].sum() / max(1, decided.sum()))
+    assert 0.02 < np.mean(shares["together"]) < 0.05 and np.mean(shares["each"]) > 0.1
+
+
 def test_p_is_calibrated_where_there_is_no_difference():
     # 200 experiments at 5 %: 10 expected, standard deviation 3.1; 5 of these: at most 25
     rng = np.random.default_rng(0)
@@ -147,6 +194,14 @@ def test_all_nan():
     (lambda: bootstrap_mean([1.0], resamples=0), "0 resamples"),
     (lambda: paired_bootstrap([], []), "values of a"),
     (lambda: paired_bootstrap([1.0, 2], [1.0]), "values of b"),
+    (lambda: joint_bootstrap([]), "0 columns"),
+    (lambda: joint_bootstrap([[1.0], [math.nan], [2.0]]), "none of the 1 rows has all 3 values"),
+    (lambda: joint_bootstrap([[1.0, 2], [1.0]]), "values of column 1 have shape"),
+    (lambda: comparison(0, np.zeros(3), level=2), "level 2"),
+    (lambda: false_discovery([]), "p values have shape"),
+    (lambda: false_discovery([0.1, math.nan]), "accepted: numbers in"),
+    (lambda: false_discovery([1.1]), "accepted: numbers in"),
+    (lambda: false_discovery([0.1], 1), "level 1"),
     (lambda: class_mean([], []), "values have shape")])
 def test_errors(call, says):
     with pytest.raises(ValueError, match=says):

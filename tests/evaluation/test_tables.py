@@ -44,12 +44,23 @@ def test_intervals_and_verdicts(folder):
     found = tables.read_results("a", "b")
     ours, base = (tables.column(found, m, "energy") for m in ("better", "grad_cam"))
     assert tables.interval(found, "better", "energy") == bootstrap_mean(ours, IMAGES)
+    assert tables.mean(found, "better", "energy") == pytest.approx(bootstrap_mean(ours, IMAGES).mean, rel=1e-12)
     assert tables.difference(found, "better", "grad_cam", "energy") == paired_bootstrap(ours, base, IMAGES)
     assert tables.verdict(found, "better", "grad_cam", "energy") == "+" == tables.verdict(found, "better", "grad_cam", "drop")
     assert tables.verdict(found, "grad_cam", "better", "energy") == "-"
     assert tables.verdict(found, "grad_cam", "grad_cam", "energy") == " "
     text = tables.table(found, {"Grad-CAM": "grad_cam", "ours": "better"}, ["energy", "drop"], "grad_cam").split("\n")
     assert len(text) == 3 and "energy" in text[0] and text[2].startswith("ours") and text[2].count("+") == 2
+
+
+def test_the_mean_of_the_pointing_game_is_that_of_its_interval():
+    # hits of class a: 1 of 3, of class b: 1 of 1, so (1/3 + 1) / 2; of the rows one in two is a hit
+    found = [{"image": f"i{n}", "class": c, "method": "m", "pointing": hit, "energy": hit}
+             for n, (c, hit) in enumerate([("a", 1.0), ("a", 0.0), ("a", 0.0), ("b", 1.0)])]
+    assert tables.mean(found, "m", "pointing") == tables.interval(found, "m", "pointing").mean == pytest.approx(2 / 3)
+    assert tables.mean(found, "m", "energy") == 0.5
+    with pytest.raises(ValueError, match="'road' was not measured; accepted: image, class, method, pointing, energy"):
+        tables.mean(found, "m", "road")
 
 
 def test_front():

@@ -1,0 +1,191 @@
+"""How measured results are shown: paired differences as a forest, methods x metrics as a heat table, contrast as a curve.
+
+    forest(verdicts(rows, methods, metrics))        a row per method, a column per metric: which differences are decided
+    heat_table(rows, methods, metrics)              every mean, coloured by how far it is from Grad-CAM's, or by its rank
+    draw_contrast(axis, contrast_curve(rows))       where Grad-CAM's powers lie, in a plot of gain over loss
+"""
+
+import re
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from ..evaluation.results import Row
+from ..evaluation.tables import HIGHER_IS_BETTER, mean
+from ..evaluation.verdicts import MOVES_WITH_CONTRAST, Verdict, worth_having
+from ..extras import extra
+from .figures import COLOURS, LABELS
+
+HEADS = {  # metric -> head of its column; others are called as they are
+    "pointing": "pointing\ngame", "energy": "energy\ngame", "drop": "Average\nDrop, %", "increase": "Increase\n%", "adcc": "ADCC",
+    "pixel_ap": "pixel AP", "pixel_ap_ink": "pixel AP\nof the ink", "best_iou": "best IoU",
+    "drop_15": "Drop at\n15 % area", "increase_15": "Increase at\n15 % area", "deletion_15": "deletion at\n15 % area",
+    "drop_area": "Drop over\nareas, %", "increase_area": "Increase over\nareas, %", "deletion_area": "deletion\nover areas",
+    "unsteady_grey": "unsteady,\n1 grey level", "unsteady_noise": "unsteady,\nnoise 0.02",
+    "energy at equal drop": "energy at\nequal Drop", "energy at equal area": "energy at\nequal area",
+}
+MARK = "contrast\nmoves this"  # under the head, in italics, of a measure that a rescaling of the map moves
+OTHER = "#555555"  # methods without a colour of their own
+SPREAD = 5  # differences worth having at which the colours of a heat table end
+
+
+def forest(found: Sequence[Verdict], labels: dict[str, str] | None = None, against: str = "Grad-CAM", title: str = "",
+           size: float = 1.9) -> Figure:
+    """Paired differences with their intervals (`verdicts`, `at_equals`): a row per method, a column per metric.
+
+    Filled: decided; hollow: undecided; shaded: smaller than is worth having; a word where there is no verdict.
+    labels: method -> name; against: name of what they are compared with; size: inches per column. Returns the figure.
+    Raises ValueError for no verdicts.
+    """
+    if not found:
+        raise ValueError("no verdicts given; accepted: those of `verdicts` or `at_equals`, at least one")
+    methods, metrics = (list(dict.fromkeys(names)) for names in zip(*((v.method, v.metric) for v in found), strict=True))
+    figure, axes = plt.subplots(1, len(metrics), sharey=True, squeeze=False, layout="constrained",
+                                figsize=(1.8 + size * len(metrics), 1.9 + 0.36 * len(methods)))
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        _column_of(axis, metric)
+        for v in found:
+            if v.metric == metric:
+                _row_of(axis, v, methods.index(v.method))
+        _about_zero(axis)
+    axes[0, 0].set_yticks(range(len(methods)), [label(m, labels) for m in methods])
+    axes[0, 0].set_ylim(len(methods) - 0.4, -0.6)
+    figure.legend(handles=_keys(against), loc="outside lower center", ncols=4, frameon=False, columnspacing=1.2)
+    figure.suptitle(title)
+    return figure
+
+
+def _column_of(axis: Axes, metric: str) -> None:
+    """A column before its marks: zero line, the differences not worth having, its head, which side is better."""
+    worth = worth_having(metric)
+    if np.isfinite(worth):
+        axis.axvspan(-worth, worth, color="0.9", lw=0, zorder=0)
+    axis.axvline(0, color="0.3", lw=1, zorder=1)
+    axis.set_title(head(metric, wide=True), style="italic" if metric in MOVES_WITH_CONTRAST else "normal")
+    axis.set_xlabel("better →" if higher(metric) else "← better")
+    axis.spines["left"].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+
+
+def _row_of(axis: Axes, v: Verdict, y: int) -> None:
+    """One difference with its interval, or the word why there is none."""
+    if v.note:
+        axis.annotate(v.note.partition(":")[0], (0.5, y), xycoords=("axes fraction", "data"), ha="center", va="center",
+                      color="0.35", style="italic", fontsize=10)
+        return
+    shade = colour(v.method)
+    rim = [withStroke(linewidth=3, foreground="0.35")]  # pale colours, too, are seen on white
+    axis.plot([v.low, v.high], [y, y], color=shade, lw=2, solid_capstyle="butt", path_effects=rim, zorder=2)
+    axis.plot(v.difference, y, "o", ms=8, mew=1.6, mec=shade, mfc=shade if v.decided else "white", path_effects=rim, zorder=3)
+
+
+def _about_zero(axis: Axes) -> None:
+    """Limits that show zero and the band of what is not worth having, with a margin; few ticks."""
+    low, high = axis.dataLim.intervalx
+    room = 0.08 * (high - low)
+    axis.set_xlim(min(low, 0) - room, max(high, 0) + room)
+    axis.locator_params(axis="x", nbins=3)
+
+
+def _keys(against: str) -> list[Line2D | Patch]:
+    """A legend of every mark of a forest."""
+    decided = Line2D([], [], color=OTHER, marker="o", ms=8, mew=1.6, lw=2, label="decided")
+    undecided = Line2D([], [], color=OTHER, marker="o", ms=8, mew=1.6, lw=2, mfc="white", label="undecided")
+    return [decided, undecided, Patch(color="0.9", label="not worth having"),
+            Line2D([], [], color="0.3", lw=1, label=f"as {against}")]
+
+
+def heat_table(rows: list[Row], methods: Sequence[str], metrics: Sequence[str], against: str = "grad_cam", by: str = "difference",
+               labels: dict[str, str] | None = None, title: str = "") -> Figure:
+    """Means of methods x metrics, coloured by their distance to one method, or by their rank in each column.
+
+    by="difference": better is blue, worse is red, in differences worth having (`verdicts.WORTH`), up to 5 of them;
+    by="rank": 1 is best; means nearer than a hundredth of that share a rank. Arrows say which way is better.
+    What was not measured is a dash.
+    rows: of `tables.read_results`. Returns the figure. Raises ValueError for methods, metrics or `by` that are not there.
+    """
+    if by not in ("difference", "rank"):
+        raise ValueError(f"by={by!r} given; accepted: difference, rank")
+    means = np.array([[mean(rows, method, metric) for metric in metrics] for method in methods])
+    worth = np.array([worth_having(metric) for metric in metrics])
+    sign = np.array([1 if higher(metric) else -1 for metric in metrics])
+    if by == "rank":
+        steps = np.round(means / np.where(np.isfinite(worth), worth, 1), 2)
+        shades = extra("scipy.stats").rankdata(-sign * steps, axis=0, nan_policy="omit")
+        look = {"cmap": "cividis_r", "vmin": 1, "vmax": len(methods)}
+        bar = {"label": "rank in the column (1: best)", "ticks": range(1, len(methods) + 1, max(1, len(methods) // 6))}
+    else:
+        shades = sign * (means - [mean(rows, against, metric) for metric in metrics]) / worth
+        look = {"cmap": "vlag_r", "vmin": -SPREAD, "vmax": SPREAD}
+        bar = {"label": f"worse ← {label(against, labels)} → better\n(1: a difference worth having)", "extend": "both"}
+    figure, axis = plt.subplots(figsize=(3.4 + 1.0 * len(metrics), 1.6 + 0.36 * len(methods)), layout="constrained")
+    axis.set_facecolor("0.85")
+    extra("seaborn").heatmap(shades, ax=axis, mask=np.isnan(shades), linewidths=1, linecolor="white",
+                             cbar_kws=bar | {"pad": 0.02}, **look)
+    _write_numbers(axis, means, worth)
+    axis.xaxis.tick_top()
+    heads = [head(metric, " ↑" if higher(metric) else " ↓") for metric in metrics]
+    axis.set_xticks(np.arange(len(metrics)) + 0.5, heads)
+    for metric, text in zip(metrics, axis.get_xticklabels(), strict=True):
+        text.set(style="italic" if metric in MOVES_WITH_CONTRAST else "normal")
+    axis.set_yticks(np.arange(len(methods)) + 0.5, [label(m, labels) for m in methods], rotation=0)
+    axis.tick_params(length=0)
+    figure.suptitle(title)
+    return figure
+
+
+def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray) -> None:
+    """The means into their cells, per cent as 12.3, shares as 0.123, black or white, whichever is read better (WCAG 2.1)."""
+    cells, luminance = axis.collections[0], extra("seaborn.utils").relative_luminance
+    cells.update_scalarmappable()
+    for (y, x), shade in zip(np.ndindex(means.shape), cells.get_facecolor(), strict=True):
+        missing, digits = np.isnan(means[y, x]), 1 if worth[x] >= 1 else 3
+        ink = "white" if luminance(shade) < 0.179 and not missing else "black"
+        text = "–" if missing else f"{means[y, x]:.{digits}f}"
+        axis.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=11)
+
+
+def draw_contrast(axis: Axes, curve: dict[float, tuple[float, float]], base: str = "grad_cam") -> None:
+    """The powers of a method (`contrast_curve`) as a line in a plot of gain over loss, whole powers of two named.
+
+    A method near this line has what a change of contrast alone would have given it.
+    """
+    line, shade = [curve[gamma] for gamma in sorted(curve)], colour(base)
+    axis.plot(*zip(*line, strict=True), "-o", color=shade, lw=1.6, ms=3, zorder=1, label=f"{label(base)} to the power γ")
+    for gamma, point in curve.items():
+        if float(np.log2(gamma)).is_integer():
+            name = f"{gamma:g}" if gamma >= 1 else f"1/{1 / gamma:g}"
+            axis.annotate(f"γ = {name}" if gamma == 1 else name, point, (5, -3), textcoords="offset points", va="top",
+                          color=shade, fontsize=10)
+            axis.plot(*point, "o", color=shade, ms=6, zorder=1)
+
+
+def label(method: str, labels: dict[str, str] | None = None) -> str:
+    """A method's name in charts: the caller's, that of every figure, or as the runner calls it; a power is "Grad-CAM, γ = 2"."""
+    base, _, power = method.partition("^")
+    names = LABELS | (labels or {})
+    return names.get(method) or names.get(base, base) + (f", γ = {power}" if power else "")
+
+
+def colour(method: str) -> str | tuple[float, float, float]:
+    """A method's colour, whatever its options, scales or power: `grad_cam:layer=layer3^2` has Grad-CAM's."""
+    return COLOURS.get(re.split(r"[:+^]", method)[0], OTHER)
+
+
+def head(metric: str, arrow: str = "", wide: bool = False) -> str:
+    """The head of a metric's column, marked where contrast moves it; wide: name and mark in one line each."""
+    name, mark = HEADS.get(metric, metric.replace("_", "\n", 1)) + arrow, MARK
+    if wide:
+        name, mark = name.replace("\n", " "), mark.replace("\n", " ")
+    return f"{name}\n{mark}" if metric in MOVES_WITH_CONTRAST else name
+
+
+def higher(metric: str) -> bool:
+    """Whether more of a metric is better; "energy at equal drop" is asked as energy is."""
+    return metric.partition(" at equal ")[0] in HIGHER_IS_BETTER

@@ -1,0 +1,148 @@
+"""What charts show is what was measured: every mark, its place, its colour, its key; numbers that are read."""
+
+import math
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import same_color, to_rgb
+from seaborn.utils import relative_luminance
+
+from camutils.book.charts import colour, draw_contrast, forest, heat_table, label
+from camutils.book.figures import COLOURS
+from camutils.evaluation.verdicts import Verdict
+
+
+def cell(method, metric, d=0.1, decided=True, note=""):
+    d = math.nan if note else d
+    return Verdict(method, metric, d, d - 0.05, d + 0.02, 0.01, 40, 0, decided, True, note)
+
+
+FOUND = [cell("layer_cam", "pixel_ap"), cell("layer_cam", "energy", -0.3), cell("layer_cam", "energy at equal drop", 0.01, False),
+         cell("mine", "pixel_ap", -0.02, False), cell("mine", "energy", note="n < 30"),
+         cell("mine", "energy at equal drop", note="not reachable: drop 70, powers of grad_cam have 20 to 60")]
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left():
+    yield
+    plt.close("all")
+
+
+def test_forest_shows_every_difference_where_it_lies():
+    figure = forest(FOUND, {"mine": "Mine"}, title="A finding")
+    assert len(figure.axes) == 3 and figure.get_suptitle() == "A finding"
+    assert [axis.get_title() for axis in figure.axes] == ["pixel AP", "energy game\ncontrast moves this", "energy at equal Drop"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["LayerCAM", "Mine"]
+    for axis, metric in zip(figure.axes, ("pixel_ap", "energy", "energy at equal drop"), strict=True):
+        wanted = [(["layer_cam", "mine"].index(v.method), v) for v in FOUND if v.metric == metric and not v.note]
+        dots = {line.get_ydata()[0]: line for line in axis.lines if line.get_marker() == "o"}
+        whiskers = {line.get_ydata()[0]: line for line in axis.lines if line.get_marker() == "None" and line.get_linewidth() == 2}
+        assert {*dots} == {*whiskers} == {y for y, _ in wanted}
+        for y, v in wanted:
+            assert dots[y].get_xdata()[0] == v.difference and [*whiskers[y].get_xdata()] == [v.low, v.high]
+            assert same_color(dots[y].get_markeredgecolor(), colour(v.method))
+            assert same_color(dots[y].get_markerfacecolor(), colour(v.method) if v.decided else "white")
+        low, high = axis.get_xlim()
+        assert low < min(0, *(v.low for _, v in wanted)) and high > max(0, *(v.high for _, v in wanted))
+    assert axis.get_ylim()[0] > 1 > 0 > axis.get_ylim()[1]  # the first row is at the top
+
+
+def test_forest_says_what_it_cannot_show_and_names_every_mark():
+    figure = forest(FOUND, against="Nobody")
+    assert [[t.get_text() for t in axis.texts] for axis in figure.axes] == [[], ["n < 30"], ["not reachable"]]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["decided", "undecided", "not worth having", "as Nobody"]
+    for axis in figure.axes:
+        band = axis.patches[0]
+        assert (band.get_x(), band.get_width()) == pytest.approx((-0.02, 0.04))
+    points = forest([cell("layer_cam", "drop_15")]).axes[0]
+    assert points.patches[0].get_width() == 4 and points.get_xlabel() == "← better"  # 2 points of Drop to either side
+    assert figure.axes[0].get_xlabel() == "better →"
+
+
+def test_one_colour_for_a_method_whatever_its_options():
+    for name in ("grad_cam", "grad_cam:layer=layer3", "grad_cam+M", "grad_cam^0.5", "grad_cam:relu=False^2"):
+        assert colour(name) == COLOURS["grad_cam"]
+    assert colour("grad_cam_pp") == COLOURS["grad_cam_pp"] and colour("mine") not in COLOURS.values()
+
+
+def test_a_method_is_called_as_in_every_figure():
+    names = {"grad_cam": "Grad-CAM", "grad_cam^2": "Grad-CAM, γ = 2", "mine": "mine", "mine^0.5": "mine, γ = 0.5"}
+    assert [label(m) for m in names] == [*names.values()]
+    own = {"grad_cam": "Grad-CAM", "grad_cam^2": "squared", "mine": "Mine", "mine^2": "Mine, γ = 2"}
+    assert [label(m, {"mine": "Mine", "grad_cam^2": "squared"}) for m in own] == [*own.values()]
+
+
+def rows():
+    """Two classes, two images: means are 0.5 and 10 for grad_cam; `good` is 0.1 and 10 points better, `bad` worse."""
+    steps = {"grad_cam": 0, "same": 1e-4, "good": 1, "bad": -1, "slightly": 0.1}
+    return [{"image": f"i{n}", "class": n, "method": method, "pixel_ap": 0.5 + 0.1 * step + n / 10 - 0.05, "drop": 10 - 8 * step,
+             "road": 0.1 + step / 100 if method != "bad" else math.nan} for method, step in steps.items() for n in range(2)]
+
+
+METHODS, METRICS = ["grad_cam", "same", "good", "bad", "slightly"], ["pixel_ap", "drop", "road"]
+
+
+def shades(axis):
+    """Face colours of the cells, methods x metrics."""
+    return axis.collections[0].get_facecolor().reshape(len(METHODS), len(METRICS), 4)
+
+
+def test_heat_table_by_difference():
+    axis, bar = heat_table(rows(), METHODS, METRICS, labels={"good": "Good"}).axes
+    words = np.array([t.get_text() for t in axis.texts]).reshape(len(METHODS), len(METRICS))
+    assert words.tolist() == [["0.500", "10.0", "0.100"], ["0.500", "10.0", "0.100"], ["0.600", "2.0", "0.110"],
+                              ["0.400", "18.0", "–"], ["0.510", "9.2", "0.101"]]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["pixel AP ↑", "Average\nDrop, % ↓\ncontrast\nmoves this", "road ↓"]
+    assert [t.get_style() for t in axis.get_xticklabels()] == ["normal", "italic", "normal"]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["Grad-CAM", "same", "Good", "bad", "slightly"]
+    assert "Grad-CAM" in bar.get_ylabel() and bar.get_ylim() == (-5, 5)
+    values = axis.collections[0].get_array().reshape(len(METHODS), len(METRICS))
+    np.testing.assert_allclose(values[:, :2].T, [[0, 0, 5, -5, 0.5], [0, 0, 4, -4, 0.4]], atol=1e-3)
+    assert values[2, 2] == pytest.approx(-0.5)  # road: less is better
+    seen = shades(axis)
+    assert seen[2, 0, 2] > seen[2, 0, 0] and seen[3, 0, 0] > seen[3, 0, 2]  # better is blue, worse red
+
+
+def test_heat_table_by_rank():
+    axis, bar = heat_table(rows(), METHODS, METRICS, by="rank").axes
+    values = axis.collections[0].get_array().reshape(len(METHODS), len(METRICS))
+    assert values[:, 0].tolist() == values[:, 1].tolist() == [3.5, 3.5, 1, 5, 2]  # `same` differs by rounding
+    assert values[[0, 1, 2, 4], 2].tolist() == [1.5, 1.5, 4, 3] and values.mask[3, 2]
+    assert "rank" in bar.get_ylabel()
+
+
+@pytest.mark.parametrize("by", ["difference", "rank"])
+def test_numbers_are_read_on_their_colours(by):
+    """WCAG 2.1: a contrast of 4.5 for text, (L1 + 0.05) / (L2 + 0.05) of relative luminances, on every colour of the map."""
+    steps = np.linspace(-1.2, 1.2, 13)
+    table = [{"image": "i", "class": 0, "method": f"m{n}", "pixel_ap": 0.5 + 0.1 * step} for n, step in enumerate(steps)]
+    axis = heat_table(table, [f"m{n}" for n in range(13)], ["pixel_ap"], against="m6", by=by).axes[0]
+    for shade, text in zip(axis.collections[0].get_facecolor(), axis.texts, strict=True):
+        dark, light = sorted((relative_luminance(shade), relative_luminance(to_rgb(text.get_color()))))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_contrast_is_a_line_with_its_powers_named():
+    curve = {2.0: (40, 0.5), 0.25: (5, 0.1), 1.0: (20, 0.3), 1.414214: (30, 0.4)}
+    axis = plt.subplots()[1]
+    draw_contrast(axis, curve)
+    assert [*zip(*axis.lines[0].get_data(), strict=True)] == [(5, 0.1), (20, 0.3), (30, 0.4), (40, 0.5)]
+    assert {t.get_text(): t.xy for t in axis.texts} == {"2": (40, 0.5), "1/4": (5, 0.1), "γ = 1": (20, 0.3)}
+    assert same_color(axis.lines[0].get_color(), COLOURS["grad_cam"]) and axis.lines[0].get_label() == "Grad-CAM to the power γ"
+
+
+@pytest.mark.parametrize("call, says", [
+    (lambda: forest([]), "no verdicts given"),
+    (lambda: heat_table(rows(), METHODS, METRICS, by="value"), "by='value' given; accepted: difference, rank"),
+    (lambda: heat_table(rows(), ["nope"], METRICS), "'nope' was not measured"),
+    (lambda: heat_table(rows(), METHODS, METRICS, against="nope"), "'nope' was not measured"),
+    (lambda: heat_table(rows(), METHODS, ["energy"]), "'energy' was not measured; accepted: image, class, method, pixel_ap"),
+])
+def test_errors_leave_no_figure_behind(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+    assert not plt.get_fignums()
