@@ -10,8 +10,8 @@ from ..core.maps import Method
 from ..core.targets import Targets
 from .results import Row
 from .tables import column
+from .verdicts import WORTH
 
-WORTH = {"pixel_ap": 0.02, "drop_15": 2.0}  # the smallest differences worth having
 UNSTEADY = ("unsteady_grey", "unsteady_noise")
 MOST_PASSES, MOST_UNSTEADY, TIED = 10, 2.0, 1.0
 
