@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from ..methods import METHODS
 from ..methods.parts.scales import multi_scale
-from .measure import METRICS, parse_method
+from .measure import METRICS, parse_method, split_power
 
 Keys = dict[str, type]  # key -> type of its value
 FILE: Keys = {"title": str, "kind": str, "methods": list, "runs": list}
@@ -98,8 +98,10 @@ def _check_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
 def _check_methods(methods: list[str]) -> None:
     """ValueError for a method, an option or a way of writing them that is not known, and for a method that stands twice."""
     for text in methods:
-        options = parse_method(text, METHODS).keywords
-        name = text.split(":")[0]
+        parse_method(text, METHODS)  # the power too
+        plain = split_power(text)[0]
+        options = parse_method(plain, METHODS).keywords
+        name = plain.split(":")[0]
         parameters = dict(inspect.signature(METHODS[name.removesuffix("+M")]).parameters)
         if name.endswith("+M"):
             parameters |= inspect.signature(multi_scale).parameters

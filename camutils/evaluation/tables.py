@@ -16,7 +16,7 @@ from .results import Row, read_table
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
 HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increase_top50", "insertion", "adcc", "coherency",
-                    "road_least")
+                    "road_least", "pixel_ap", "pixel_ap_ink", "best_iou", "increase_area", "increase_15")
 
 
 def read_results(*names: str) -> list[Row]:
