@@ -2,7 +2,8 @@
 
     title = "…"            what the file is about; a comment says what it asks
     kind = "benchmark"     or "sanity"
-    methods = […]          method strings and grids: {method = "cluster_cam", n_clusters = [5, 8], merge = ["cut", "soft"]}
+    methods = […]          method strings ("m:a=1", "m+M", "m:a=1^0.5": the map to that power) and grids:
+                           {method = "cluster_cam", n_clusters = [5, 8], merge = ["cut", "soft"]}
 
     [[runs]]               networks on a data set, one run for each network
     name = "32_{model}"    the run's folder in data/results; {model} stands for the network
