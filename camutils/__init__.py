@@ -39,6 +39,7 @@ from .evaluation.controls import cascade_modules, control_maps, edges, likeness
 from .evaluation.metrics import (
     adcc,
     average_drop,
+    best_iou,
     box_mask,
     box_share,
     cascading_randomisation,
@@ -47,15 +48,25 @@ from .evaluation.metrics import (
     confidence,
     deletion_insertion,
     drop_increase,
+    effective_area,
     energy_game,
+    equal_area,
+    gamma_for_area,
     increase,
     infidelity,
     masked_images,
+    max_box_accuracy,
     pearson,
+    pixel_ap,
     pointing_game,
+    pooled_pixel_ap,
     road,
     sensitivity_max,
+    sharpen,
     spearman,
+    stability,
+    top_area,
+    unsteadiness,
 )
 from .evaluation.rounding import one_ulp, rounding_sensitivity
 from .evaluation.sanity import sanity
@@ -70,8 +81,10 @@ from .methods.grad_cam import grad_cam, grad_cam_pp, hires_cam, layer_cam
 from .methods.integrative_cam import PRESETS, integrative_cam
 from .methods.parts.biases import bias_contributions, classifier_bias, effective_bias, own_biases
 from .methods.parts.clusters import group_channels
+from .methods.parts.copies import over_copies
 from .methods.parts.fusion import keep_distinct, layer_weights
 from .methods.parts.kmeans import elbow, kmeans, normalised_rows
+from .methods.parts.less import less
 from .methods.parts.links import LINKS, alpha, alpha_exact, alpha_from, link_derivatives, rho
 from .methods.parts.masks import masked_scores
 from .methods.parts.paths import Step, guided_path
@@ -82,19 +95,21 @@ from .networks.load import class_names, default_device, load_model, probabilitie
 
 __all__ = [
     "Images", "LINKS", "Level", "METHODS", "Network", "PRESETS", "Sample", "Scenes", "Step", "activation", "adcc", "alpha",
-    "alpha_exact", "alpha_from", "at_equal", "average_drop", "baseline_images", "beats", "benchmark", "bias_contributions",
-    "blurred", "bootstrap_mean", "box_mask", "box_share", "capture", "cascade_modules", "cascading_randomisation",
-    "centre_map", "class_indices", "class_mean", "class_names", "classifier_bias", "cluster_cam", "combined_cam",
-    "confidence", "contrast_curve", "control_maps", "default_device", "default_layer", "deletion_insertion", "draw_contrast",
-    "drop_increase", "edges", "effective_bias", "elbow", "energy_game", "examples", "false_discovery", "find_layers",
-    "finish", "folder", "forest", "gig_cam", "gig_cam_m", "grad_cam", "grad_cam_pp", "group_channels", "group_target",
-    "guided_path", "heat_table", "hires_cam", "imagenet", "increase", "infidelity", "integrated_grad_cam", "integrative_cam",
-    "keep_distinct", "kmeans", "layer_cam", "layer_weights", "levels", "likeness", "linear_head", "link_derivatives",
-    "load_model", "masked_images", "masked_scores", "multi_scale", "normalise", "normalised_rows", "one_ulp", "open_dataset",
-    "overlay", "own_biases", "paired_bootstrap", "pearson", "photo_batch", "photograph", "pictures", "pointing_game",
-    "pooled_features", "probabilities", "probe", "probe_layers", "read_all", "rho", "rival_derivatives", "road",
-    "rounding_sensitivity", "sanity", "save_figure", "scene", "score", "score_cam", "sensitivity_max", "show_maps",
-    "spearman", "stages", "standardise_inside", "summary", "to_input", "upsample", "use_style", "verdicts", "voc",
+    "alpha_exact", "alpha_from", "at_equal", "average_drop", "baseline_images", "beats", "benchmark", "best_iou",
+    "bias_contributions", "blurred", "bootstrap_mean", "box_mask", "box_share", "capture", "cascade_modules",
+    "cascading_randomisation", "centre_map", "class_indices", "class_mean", "class_names", "classifier_bias", "cluster_cam",
+    "combined_cam", "confidence", "contrast_curve", "control_maps", "default_device", "default_layer", "deletion_insertion",
+    "draw_contrast", "drop_increase", "edges", "effective_area", "effective_bias", "elbow", "energy_game", "equal_area",
+    "examples", "false_discovery", "find_layers", "finish", "folder", "forest", "gamma_for_area", "gig_cam", "gig_cam_m",
+    "grad_cam", "grad_cam_pp", "group_channels", "group_target", "guided_path", "heat_table", "hires_cam", "imagenet",
+    "increase", "infidelity", "integrated_grad_cam", "integrative_cam", "keep_distinct", "kmeans", "layer_cam", "layer_weights",
+    "less", "levels", "likeness", "linear_head", "link_derivatives", "load_model", "masked_images", "masked_scores",
+    "max_box_accuracy", "multi_scale", "normalise", "normalised_rows", "one_ulp", "open_dataset", "over_copies", "overlay",
+    "own_biases", "paired_bootstrap", "pearson", "photo_batch", "photograph", "pictures", "pixel_ap", "pointing_game",
+    "pooled_features", "pooled_pixel_ap", "probabilities", "probe", "probe_layers", "read_all", "rho", "rival_derivatives",
+    "road", "rounding_sensitivity", "sanity", "save_figure", "scene", "score", "score_cam", "sensitivity_max", "sharpen",
+    "show_maps", "spearman", "stability", "stages", "standardise_inside", "summary", "to_input", "top_area", "unsteadiness",
+    "upsample", "use_style", "verdicts", "voc",
 ]
 
 moved.install()

@@ -26,9 +26,8 @@ from .core.maps import Method
 from .core.network import How
 from .datasets.reader import BadFile, read_picture
 from .datasets.sample import EXTENSIONS
-from .evaluation.measure import parse_method, split_list
+from .evaluation.measure import Power, functions_of, parse_method, split_list, split_power
 from .methods import METHODS
-from .methods.parts.scales import multi_scale
 from .networks.given import Given, open_network, synsets
 from .spelling import nearest
 
@@ -98,15 +97,18 @@ def parse(text: str, layer: str | None = None) -> tuple[str, Method]:
 
     Raises ValueError for a method or an option that there is not, with the nearest names.
     """
-    method, (name, *options) = parse_method(text, METHODS), text.split(":")
-    functions = [METHODS[name.removesuffix("+M")], *([multi_scale] if name.endswith("+M") else [])]
+    plain, gamma = split_power(text)
+    method, (name, *options) = parse_method(plain, METHODS), plain.split(":")
+    base, functions = name.split("+")[0], functions_of(name, METHODS)
     own = [p.name for f in functions for p in signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]
     known = [o for o in dict.fromkeys(["layer", *own, *How.__annotations__]) if o not in ("raw", "return_parts")]
     for option in method.keywords:
         if option not in known:
             raise ValueError(f"unknown option of {name} {option!r}; {nearest(option, known)}accepted: {', '.join(known)}")
-    title = ", ".join([LABELS[name.removesuffix("+M")] + name.removeprefix(name.removesuffix("+M")), *options])
-    return title, method if layer is None or "layer" in method.keywords else partial(method, layer=layer)
+    title = ", ".join([LABELS[base] + name.removeprefix(base), *options])
+    if layer is not None and "layer" not in method.keywords:
+        method = partial(method, layer=layer)
+    return (title, method) if gamma is None else (f"{title}^{gamma:g}", Power(method, gamma))
 
 
 def draw(pictures: dict[str, np.ndarray], title: str) -> Figure:

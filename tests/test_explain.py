@@ -172,6 +172,11 @@ def test_a_layer_is_for_methods_that_name_none():
     assert title == "GIG-CAM, steps=3" and method.keywords == {"steps": 3, "layer": "layer3"}
     title, method = parse("grad_cam+M:layer=layer2", "layer3")
     assert title == "Grad-CAM+M, layer=layer2" and method.keywords == {"layer": "layer2"}
+    title, method = parse("grad_cam:relu=False^0.50", "layer3")
+    assert title == "Grad-CAM, relu=False^0.5" and method.gamma == 0.5
+    assert method.method.keywords == {"relu": False, "layer": "layer3"}
+    with pytest.raises(ValueError, match="unknown option of grad_cam 'rely'; nearest: relu"):
+        parse("grad_cam:rely=False^2")
 
 
 def test_a_sheet_has_one_colour_bar():

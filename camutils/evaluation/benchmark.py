@@ -37,7 +37,7 @@ from .summary import show, summary, write_summary
 
 HELP = {
     "dataset": "scenes, voc, imagenet or folder.",
-    "methods": "Methods, comma-separated; options as name:option=value, e.g. grad_cam:layer=layer3.",
+    "methods": "Methods, comma-separated; options as name:option=value, e.g. grad_cam:layer=layer3; ^2 last: the map squared.",
     "metrics": f"Metrics, comma-separated: {', '.join(METRICS)}.",
     "limit": "Use only the first so many images.",
     "out": "Folder for the results; an interrupted run in it is resumed.",

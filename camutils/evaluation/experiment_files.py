@@ -2,7 +2,8 @@
 
     title = "…"            what the file is about; a comment says what it asks
     kind = "benchmark"     or "sanity"
-    methods = […]          method strings and grids: {method = "cluster_cam", n_clusters = [5, 8], merge = ["cut", "soft"]}
+    methods = […]          method strings ("m:a=1", "m+M", "m:a=1^0.5": the map to that power) and grids:
+                           {method = "cluster_cam", n_clusters = [5, 8], merge = ["cut", "soft"]}
 
     [[runs]]               networks on a data set, one run for each network
     name = "32_{model}"    the run's folder in data/results; {model} stands for the network
@@ -22,8 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..methods import METHODS
-from ..methods.parts.scales import multi_scale
-from .measure import METRICS, parse_method
+from .measure import METRICS, functions_of, parse_method, split_power
 
 Keys = dict[str, type]  # key -> type of its value
 FILE: Keys = {"title": str, "kind": str, "methods": list, "runs": list}
@@ -98,12 +98,12 @@ def _check_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
 def _check_methods(methods: list[str]) -> None:
     """ValueError for a method, an option or a way of writing them that is not known, and for a method that stands twice."""
     for text in methods:
-        options = parse_method(text, METHODS).keywords
-        name = text.split(":")[0]
-        parameters = dict(inspect.signature(METHODS[name.removesuffix("+M")]).parameters)
-        if name.endswith("+M"):
-            parameters |= inspect.signature(multi_scale).parameters
-        known = ["layer", *(p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY)]
+        parse_method(text, METHODS)  # the power too
+        plain = split_power(text)[0]
+        options = parse_method(plain, METHODS).keywords
+        name = plain.split(":")[0]
+        parameters = [p for f in functions_of(name, METHODS) for p in inspect.signature(f).parameters.values()]
+        known = ["layer", *(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)]
         _check_known(f"option of {name}", list(options), known)
         if methods.count(text) > 1:
             raise ValueError(f"method {text!r} twice; accepted: each method once")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .measure import METRICS
+from .measure import LOCATION, METRICS
 from .results import Row, as_csv, write_whole
 from .statistics import bootstrap_mean, paired_bootstrap
 
@@ -30,7 +30,7 @@ def summary(table: list[Row], *, baseline: str = "grad_cam", resamples: int = 20
     lines = []
     for metric in (m for m in METRICS if m in table[0]):
         values = {method: np.array([row[metric] for row in table if row["method"] == method]) for method in methods}
-        subsets = {"all": np.ones(len(first), bool)} | ({"difficult": hard} if metric in ("pointing", "energy") else {})
+        subsets = {"all": np.ones(len(first), bool)} | ({"difficult": hard} if metric in LOCATION else {})
         for subset, rows in subsets.items():
             kinds = classes[rows] if metric == "pointing" else None
             for method in methods:

@@ -20,17 +20,19 @@ from .parts.links import alpha
 
 @over_layers
 def grad_cam(model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *, raw: bool = False,
-             **how: Unpack[How]) -> Tensor:
+             relu: bool = True, **how: Unpack[How]) -> Tensor:
     """Weight every channel by its mean gradient (Selvaraju et al. 2017, arXiv 1610.02391, eq. 1 and 2).
 
         L = ReLU(sum_k w_k A_k),    w_k = mean_ij g_kij
 
+    relu=False: the sum with its sign, lowest value 0 and highest 1; it orders the pixels that the ReLU makes equal.
     images (B, 3, H, W) -> heat map (B, H, W) in [0, 1]. Derived in notebooks/01_grad_cam_family.
     """
     model = as_network(model, **how)
     A, g = probe(model, images, targets, layer)
     w = g.mean((2, 3))
-    return finish(relu(einsum("bk,bkhw->bhw", w, A)), images, raw)
+    L = einsum("bk,bkhw->bhw", w, A)
+    return finish(L.relu() if relu else L, images, raw)
 
 
 @over_layers

@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from torch import nn
 import camutils
 from camutils.datasets import group_target, read_all, scenes, voc
 from camutils.evaluation.benchmark import benchmark
-from camutils.evaluation.measure import parse_method, split_list
+from camutils.evaluation.measure import parse_method, split_list, split_power, without_power
 from camutils.evaluation.metrics import confidence
 from camutils.evaluation.results import read_table
 from camutils.evaluation.summary import summary
@@ -380,6 +382,20 @@ def test_methods_carry_options():
     assert method() == {"steps": 3, "fraction": 0.5, "raw": True, "layer": "layer4.1", "scales": [1, 2]}
     assert parse_method("m:layer=1", {"m": dict})() == {"layer": "1"}
     assert parse_method("m:layer=['0','1']", {"m": dict})() == {"layer": ["0", "1"]}
+
+
+def test_methods_carry_a_power():
+    known = {"m": lambda steps=1: torch.full((1, 2, 2), 1 / steps)}
+    assert split_power("m:steps=2^0.5") == ("m:steps=2", 0.5) and split_power("m:steps=2") == ("m:steps=2", None)
+    assert parse_method("m:steps=2^3", known)().tolist() == [[[0.125, 0.125], [0.125, 0.125]]]
+    base, gamma = without_power(partial(parse_method("m:steps=2^3", known), steps=4))  # as `options` are added to every method
+    assert gamma == 3 and base()[0, 0, 0] == 0.25
+    assert without_power(parse_method("m", known))[1] is None
+    for wrong in ("m^", "m^two", "m^0", "m^-1", "m^nan", "m^inf", "m^2^2", "m^2:steps=1"):
+        with pytest.raises(ValueError, match=rf"method '{re.escape(wrong)}'; accepted: name:option=value\^G"):
+            parse_method(wrong, known)
+    with pytest.raises(ValueError, match="unknown method 'n'"):
+        parse_method("n^2", known)
 
 
 def row(image, label, method, pointing, energy, share=0.5, classes=1):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import Tiny, seeded
+from conftest import Tiny, linear_network, seeded
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -196,3 +196,21 @@ def test_normalise_takes_rounding_for_constant(dtype):
 def test_upsample_is_bilinear_without_aligned_corners():
     out = camutils.upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4))
     assert_close(out, torch.tensor([[[0.0, 0.25, 0.75, 1.0]]]))
+
+
+def test_grad_cam_before_its_relu():
+    """A (2,2,2) and gradients whose channel means are 1 and -1: the sum is A_0 - A_1, signed; by min-max 0 to 1."""
+    A = torch.tensor([[[1.0, 2], [3, 4]], [[4.0, 2], [0, 1]]])
+    model = linear_network(torch.tensor([1.0, -1])[:, None, None].expand(2, 2, 2))
+    signed = torch.tensor([[[-3.0, 0], [3, 3]]])
+    assert_close(grad_cam(model, A[None], 0, "0", raw=True, relu=False), signed)
+    assert_close(grad_cam(model, A[None], 0, "0", raw=True), signed.relu())
+    assert_close(grad_cam(model, A[None], 0, "0", relu=False), torch.tensor([[[0, 0.5], [1, 1]]]))
+
+
+def test_before_the_relu_where_something_is_shown_the_order_is_the_same(tiny, images):
+    cut, signed = (grad_cam(tiny, images, 1, "conv3", raw=True, relu=relu) for relu in (True, False))
+    assert torch.equal(cut, signed.relu()) and (signed < 0).any() and (signed > 0).any()
+    assert torch.equal(grad_cam(tiny, images, 1, "conv3", relu=True), grad_cam(tiny, images, 1, "conv3"))
+    both = grad_cam(tiny, images, 1, ["conv2", "conv3"], relu=False)
+    assert both.min() == 0 and both.max() == 1

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
-from .forward import check_maps, linked, ranks
+from .forward import check_maps, linked
+from .order import Places
 
 Confidences = Tensor | Sequence[float]  # one per image
 SHARES = {"soft": None, "top15": 0.15, "top50": 0.5}
@@ -32,15 +33,15 @@ def masked_images(images: Tensor, maps: Tensor, variant: str = "soft") -> Tensor
 
         soft: L * x        top15, top50: 1[L among the highest 15 or 50 % of the pixels] * x
 
-    images (B, 3, H, W), maps (B, H, W) in [0, 1] -> (B, 3, H, W). `top` keeps exactly round(share * H * W) pixels of every
-    map, ties in the order of the pixel index. Raises ValueError for an unknown variant, maps of another size or range.
+    images (B, 3, H, W), maps (B, H, W) in [0, 1] -> (B, 3, H, W). `top` shows exactly that share of every picture: pixels tied at
+    the cut share what is left of it (`top_area`). Raises ValueError for an unknown variant, maps of another size or range.
     """
     if variant not in SHARES:
         raise ValueError(f"unknown variant {variant!r}; accepted: {', '.join(SHARES)}")
     images = check_images(images)
     maps = check_maps(maps, images, unit=True)
     share = SHARES[variant]
-    shown = maps if share is None else ranks(maps) < round(share * maps[0].numel())
+    shown = maps if share is None else Places(maps).top(share).to(maps)
     return shown[:, None] * images
 
 
@@ -54,16 +55,24 @@ def drop_increase(model: nn.Module, images: Tensor, maps: Tensor, targets: Targe
     """
     images = check_images(images)
     masked = masked_images(images, maps, variant)
-    if confidence_before is None:
+    Y, targets = confidence_of_whole(model, images, targets, link, confidence_before)
+    return Y, linked(predict(model, masked), targets, len(images), link)
+
+
+def confidence_of_whole(model: nn.Module, images: Tensor, targets: Targets, link: str,
+                        given: Tensor | None) -> tuple[Tensor, Targets]:
+    """The confidence Y (B,) on whole images, as it is given or from a forward pass, and the targets that it is of.
+
+    Raises ValueError for a given Y without targets, which would leave the class unknown, or of another shape.
+    """
+    if given is None:
         output = predict(model, images)
         targets = fixed(output, targets)
-        Y = linked(output, targets, len(images), link)
-    elif targets is None or tuple(confidence_before.shape) != (len(images),):
-        raise ValueError(f"confidence_before of shape {tuple(confidence_before.shape)} with targets {targets!r}; "
+        return linked(output, targets, len(images), link), targets
+    if targets is None or tuple(given.shape) != (len(images),):
+        raise ValueError(f"confidence_before of shape {tuple(given.shape)} with targets {targets!r}; "
                          f"accepted: ({len(images)},), with the targets that it was computed for")
-    else:
-        Y = confidence_before
-    return Y, linked(predict(model, masked), targets, len(images), link)
+    return given, targets
 
 
 def _pair(Y: Confidences, O: Confidences) -> tuple[Tensor, Tensor]:  # noqa: E741

@@ -82,13 +82,35 @@ def check_maps(maps: Tensor, images: Tensor, *, unit: bool = False) -> Tensor:
     maps = maps.detach()
     if not maps.isfinite().all():
         raise ValueError("maps hold NaN or Inf; accepted: finite values")
-    if unit and not -1e-6 <= float(maps.min()) <= float(maps.max()) <= 1 + 1e-6:
-        raise ValueError(f"maps reach from {float(maps.min()):.3g} to {float(maps.max()):.3g}; accepted: 0 to 1 (see normalise)")
+    if unit:
+        check_unit(maps)
     return maps.to(images)
 
 
+def check_unit(maps: Tensor) -> None:
+    """ValueError unless maps are in [0, 1], up to 1e-6, which resizing may add."""
+    if not -1e-6 <= float(maps.min()) <= float(maps.max()) <= 1 + 1e-6:
+        raise ValueError(f"maps reach from {float(maps.min()):.3g} to {float(maps.max()):.3g}; accepted: 0 to 1 (see normalise)")
+
+
+def check_stack(maps: Tensor) -> Tensor:
+    """The maps, without their graph, if they are finite floats (B, H, W), of whatever size. Raises TypeError, ValueError."""
+    if not isinstance(maps, Tensor) or not maps.is_floating_point():
+        got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
+        raise TypeError(f"maps are {got}; accepted: a float tensor (B, H, W)")
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise ValueError(f"maps have shape {tuple(maps.shape)}; accepted: (B, H, W)")
+    if not maps.isfinite().all():
+        raise ValueError("maps hold NaN or Inf; accepted: finite values")
+    return maps.detach()
+
+
 def ranks(maps: Tensor) -> Tensor:
-    """Place of every pixel in its map's order, 0 = highest value; ties in the order of the pixel index. (B, H, W) int64."""
+    """Place of every pixel in its map's order, 0 = highest value; ties in the order of the pixel index. (B, H, W) int64.
+
+    For metrics that take whole pixels away one after the other: `road` must have holes, which half a pixel is not, and
+    `deletion_insertion` steps by numbers of pixels. Where an area is shown, ties share it: `order`.
+    """
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     places = torch.arange(order.shape[1], device=maps.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places).view_as(maps)

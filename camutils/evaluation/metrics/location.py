@@ -19,7 +19,8 @@ __all__ = ["box_mask", "box_share", "centre_map", "class_mean", "energy_game", "
 Boxes = Tensor | np.ndarray | Sequence[Sequence[float]]  # of one image: (n, 4), or where it says so a mask (H, W)
 
 
-def _check_boxes(given: Boxes) -> Tensor:
+def check_boxes(given: Boxes) -> Tensor:
+    """Boxes of one image as float64 (n, 4) on the CPU. Raises ValueError for what is no box."""
     boxes = torch.as_tensor(given).detach().cpu()
     if boxes.numel() == 0:
         return torch.zeros(0, 4)
@@ -37,7 +38,7 @@ def _pixels(boxes: Sequence[Boxes], size: Sequence[int], device: torch.device | 
     edge = torch.tensor([size[1], size[0]] * 2)
     whole = []
     for b in boxes:
-        first = (_check_boxes(b) - 0.5).ceil().long()  # the first pixel whose centre is at or behind this edge
+        first = (check_boxes(b) - 0.5).ceil().long()  # the first pixel whose centre is at or behind this edge
         whole.append(torch.minimum(first.clamp(min=0), edge))
     spans = pad_sequence(whole, batch_first=True).to(device)  # padding is [0, 0, 0, 0]: no pixel
     return spans, (spans[..., 2:] > spans[..., :2]).all(-1)
@@ -52,7 +53,7 @@ def _masks(boxes: Sequence[Boxes], size: Sequence[int], device: torch.device | s
     return rows.transpose(1, 2) @ columns > 0
 
 
-def _check_pairs(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> list[tuple[Tensor, list[Boxes]]]:
+def check_pairs(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> list[tuple[Tensor, list[Boxes]]]:
     """Maps and their boxes in batches of one size: one batch for a tensor, batches of one for a list."""
     if isinstance(maps, Tensor):
         stacks = [maps]
@@ -86,7 +87,7 @@ def pointing_game(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes], toler
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance {tolerance} given; accepted: pixels, 0 or more")
-    return torch.cat([_pointing(*pair, tolerance) for pair in _check_pairs(maps, boxes)])
+    return torch.cat([_pointing(*pair, tolerance) for pair in check_pairs(maps, boxes)])
 
 
 def _first_peak(maps: Tensor) -> Tensor:
@@ -121,18 +122,18 @@ def energy_game(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> Tens
     NaN where the image has no box pixel; a map of zeros gives 0. Raises as `pointing_game`; ValueError for a negative L.
     """
     shares = []
-    for L, objects in _check_pairs(maps, boxes):
+    for L, objects in check_pairs(maps, boxes):
         if float(L.min()) < 0:
             raise ValueError(f"a map reaches down to {float(L.min()):.3g}; accepted: L >= 0 (energy has no sign)")
         L = L.to(torch.promote_types(L.dtype, torch.float32))
-        inside = _regions(objects, L.shape[1:], L.device)
+        inside = region_masks(objects, L.shape[1:], L.device)
         total = L.sum((1, 2))
         share = (L * inside).sum((1, 2)) / torch.where(total > 0, total, 1)
         shares.append(torch.where(inside.any(2).any(1), share.clamp(max=1), torch.nan))
     return torch.cat(shares)
 
 
-def _regions(objects: list[Boxes], size: Sequence[int], device: torch.device) -> Tensor:
+def region_masks(objects: list[Boxes], size: Sequence[int], device: torch.device) -> Tensor:
     """Boxes (n, 4) or masks (H, W) of B images as masks (B, H, W)."""
     masks = {b: o for b, o in enumerate(objects) if isinstance(o, Tensor) and o.dtype == torch.bool}
     for mask in masks.values():

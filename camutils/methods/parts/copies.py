@@ -52,12 +52,13 @@ MADE = {"shift": (_shifts, 1 / 28), "flip": (_flips, 0.0), "noise": (_noise, 0.0
 
 
 def over_copies(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
-                copies: str = "shift", size: float | None = None, **options: Any) -> Tensor:
+                raw: bool = False, copies: str = "shift", size: float | None = None, **options: Any) -> Tensor:
     """The mean of a method's maps of copies of the picture, each laid back over the picture.
 
         L = N(mean_c back_c L(x_c))
 
-    images (B, 3, H, W) -> heat map (B, H, W) in [0, 1]. method: a function with the common signature; options go to it.
+    images (B, 3, H, W) -> heat map (B, H, W) in [0, 1]; raw=True: before the last N.
+    method: a function with the common signature; options go to it.
     copies    shift   four, moved along the diagonals by `size` of the shorter side (1/28: 8 of 224 pixels, a quarter of a cell)
               flip    two, the picture and its mirror image
               noise   four, with noise of up to `size` (0.02) per value, the same for every image (SmoothGrad, arXiv 1706.03825)
@@ -73,4 +74,5 @@ def over_copies(method: Method, model: nn.Module, images: Tensor, targets: Targe
     if targets is None:
         targets = fixed(predict(network, images), None)
     found = [copy.back(method(network, copy.images, targets, layer, **options)) for copy in make(images, size or usual)]
-    return normalise(torch.stack(found).mean(0))
+    mean = torch.stack(found).mean(0)
+    return mean if raw else normalise(mean)

@@ -24,13 +24,14 @@ def _rivals(c: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def less(method: Method, model: nn.Module, images: Tensor, targets: Targets = None, layer: Layer = None, *,
-         against: str = "opposite", **options: Any) -> Tensor:
+         raw: bool = False, against: str = "opposite", **options: Any) -> Tensor:
     """Take from a method's map what it shows for the contrary.
 
         L = N(ReLU(L(S) - L(S'))),    opposite  S' = -S_c        rivals  S' = log sum_{j != c} exp S_j
 
-    images (B, 3, H, W) -> heat map (B, H, W) in [0, 1]; targets: classes, or None for the arg max. method: a function with the
-    common signature; options go to it. Raises TypeError, ValueError as the method, and for another `against` or callable targets.
+    images (B, 3, H, W) -> heat map (B, H, W) in [0, 1]; raw=True: before the last N. targets: classes, or None for the arg max.
+    method: a function with the common signature; options go to it. Raises TypeError, ValueError as the method, and for another
+    `against` or callable targets.
     """
     if against not in AGAINST:
         raise ValueError(f"against {against!r}; accepted: {', '.join(AGAINST)}")
@@ -44,4 +45,5 @@ def less(method: Method, model: nn.Module, images: Tensor, targets: Targets = No
     c = output.argmax(1) if targets is None else class_indices(targets, output.shape[1], len(images))
     contrary = (_opposite if against == "opposite" else _rivals)(c)
     mine, theirs = (method(network, images, asked, layer, **options) for asked in (c, contrary))
-    return normalise(cut(mine, theirs))
+    left = cut(mine, theirs)
+    return left if raw else normalise(left)

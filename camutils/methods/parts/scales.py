@@ -87,6 +87,8 @@ def levels(method: Method, model: nn.Module, images: Tensor, targets: Targets = 
            scales: Iterable[float] = SCALES, pooling: str = "grid", ratio: str | None = None, **options: Any) -> Iterator[Level]:
     """The fusion scale by scale, smallest first: `Level`s. Arguments and errors: as `multi_scale`."""
     scales, ratio = check_scales(scales, pooling, ratio), ratio or ("plain" if pooling == "released" else "bounded")
+    if options.get("relu") is False and ratio != "mean":
+        raise ValueError(f"relu=False with ratio {ratio!r}; accepted: 'mean', since ratios of maps with two signs say nothing")
     how = take_how(options)
     model = as_network(model, **how) if how else model
     return _levels(method, model, check_images(images), targets, layer, scales, pooling, ratio, options)

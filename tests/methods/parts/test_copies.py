@@ -5,10 +5,14 @@ import torch
 from conftest import hooks
 from torch.testing import assert_close
 
-from camutils.core.maps import normalise
-from camutils.methods.grad_cam import grad_cam
+from camutils.core.maps import normalise, upsample
+from camutils.evaluation.measure import parse_method
+from camutils.methods import METHODS
+from camutils.methods.grad_cam import grad_cam, layer_cam
 from camutils.methods.integrative_cam import integrative_cam
 from camutils.methods.parts.copies import COPIES, moved, over_copies
+from camutils.methods.parts.less import less
+from camutils.methods.parts.scales import enlarge
 
 
 def shown(model, images, targets=None, layer=None):
@@ -66,3 +70,16 @@ def test_bad_input(tiny, images):
     for size in (0, 1.0, True, "2"):
         with pytest.raises(ValueError, match="accepted: a number between 0 and 1"):
             over_copies(grad_cam, tiny, images, 1, size=size)
+
+
+def test_around_a_method_by_name(tiny, images):
+    """name+C, name+C+M, name+L: from within outwards, each taking its own options."""
+    named = parse_method("grad_cam+C:copies=flip", METHODS)
+    assert torch.equal(named(tiny, images, 1), over_copies(grad_cam, tiny, images, 1, copies="flip"))
+    both = parse_method("grad_cam+C+M:copies=flip:scales=[1,1.5]:ratio=mean", METHODS)(tiny, images, 1)
+    found = [over_copies(grad_cam, tiny, enlarge(images, s), 1, copies="flip", raw=True) for s in (1, 1.5)]
+    assert_close(both, normalise(sum(upsample(L, images.shape[-2:]) for L in found)))
+    rest = parse_method("layer_cam+L:against=rivals", METHODS)(tiny, images, 1)
+    assert torch.equal(rest, less(layer_cam, tiny, images, 1, against="rivals"))
+    with pytest.raises(ValueError, match=r"unknown method 'grad_cam\+X'"):
+        parse_method("grad_cam+X", METHODS)

@@ -534,6 +534,10 @@ def test_plus_m_by_name(tiny, images):
         parse_method("grad_cam:scales=[1,2]", METHODS)(tiny, images, CLASSES, "conv2")
     with pytest.raises(ValueError, match="accepted: rising factors"):
         parse_method("grad_cam+M:scales=[2,1]", METHODS)(tiny, images, CLASSES, "conv2")
+    with pytest.raises(ValueError, match="relu=False with ratio 'bounded'; accepted: 'mean'"):
+        parse_method("grad_cam+M:relu=False", METHODS)(tiny, images, CLASSES, "conv2")
+    signed = parse_method("grad_cam+M:relu=False:ratio=mean:scales=[1]", METHODS)(tiny, images, CLASSES, "conv2")
+    assert_close(signed, grad_cam(tiny, images, CLASSES, "conv2", relu=False))
 
 
 # What must stay as it was
