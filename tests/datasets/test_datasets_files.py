@@ -1,5 +1,6 @@
 """Damaged, grey, rotated, missing: every file is used, converted with a note, or skipped with a reason. Never a crash."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -273,6 +274,8 @@ def test_missing_sets_and_unknown_splits_are_named(tmp_path):
 def test_pictures_that_chose_a_default_are_a_split_of_their_own(tmp_path):
     """By their ids, not by their places, so that it holds of the full set and of any part of it, in the list's order."""
     assert len(CHOSE) == len(set(CHOSE)) == 50
+    for count, digest in ((32, "a65e1c2b623866d7"), (50, "cf2be24105115712")):  # images_sha256 of the runs that chose
+        assert hashlib.sha256("\n".join(CHOSE[:count]).encode()).hexdigest().startswith(digest)
     listed = ["2009_000001", CHOSE[3], CHOSE[0], "2009_000002"]
     root = write_voc(tmp_path, {name: (picture(100, 80), DOG) for name in listed})
     assert open_dataset("voc", root, "val").names == listed
