@@ -134,6 +134,7 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
               out: Annotated[Path, typer.Option(help=HELP["out"])],
               metrics: Annotated[str | None, typer.Option(help=HELP["metrics"])] = None,
               limit: Annotated[int | None, typer.Option(help=HELP["limit"])] = None,
+              first: Annotated[int, typer.Option(help=HELP["first"])] = 0,
               root: Annotated[Path | None, typer.Option(help=HELP["root"])] = None,
               split: Annotated[str | None, typer.Option(help=HELP["split"])] = None,
               batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
@@ -148,8 +149,8 @@ def benchmark(dataset: Annotated[str, typer.Option(help=HELP["dataset"])],
     from .networks.given import named_network
 
     images = dataset if boxes is None else open_dataset(dataset, root, split, boxes)
-    run(images, named_network(model, weights), methods, metrics, out=out, limit=limit, root=root, split=split, batch=batch,
-        seed=seed, link=link, tolerance=tolerance)
+    run(images, named_network(model, weights), methods, metrics, out=out, limit=limit, first=first, root=root, split=split,
+        batch=batch, seed=seed, link=link, tolerance=tolerance)
 
 
 @app.command()
@@ -158,6 +159,7 @@ def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
            methods: Annotated[str, typer.Option(help=HELP["methods"])],
            out: Annotated[Path, typer.Option(help="Folder for the results; methods that it holds already are kept.")],
            limit: Annotated[int | None, typer.Option(help=HELP["limit"])] = None,
+           first: Annotated[int, typer.Option(help=HELP["first"])] = 0,
            root: Annotated[Path | None, typer.Option(help=HELP["root"])] = None,
            split: Annotated[str | None, typer.Option(help=HELP["split"])] = None,
            batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
@@ -168,8 +170,8 @@ def sanity(dataset: Annotated[str, typer.Option(help="scenes or imagenet.")],
     from .evaluation.sanity import sanity as run
     from .networks.given import named_network
 
-    run(dataset, named_network(model, weights), methods, out=out, limit=limit, root=root, split=split, batch=batch, seed=seed,
-        draws=draws)
+    run(dataset, named_network(model, weights), methods, out=out, limit=limit, first=first, root=root, split=split,
+        batch=batch, seed=seed, draws=draws)
 
 
 @app.command()

@@ -29,7 +29,7 @@ from .compare import rms
 
 PRESETS: dict[str, dict[str, str]] = {  # name -> parameters; a notebook that does not know all of them is left out and named
     "scenes": {},
-    "photos": {"data": "photos", "network": "mobilenet_v2"},
+    "photos": {"data": "photos", "network": "efficientnet_lite0"},
     "voc2012": {"protocol": "voc2012", "table_network": "resnet50", "root": ""},  # root: the folder that CAMUTILS_ASSETS names
     "ilsvrc2012": {"protocol": "ilsvrc2012", "table_network": "resnet50", "root": "ILSVRC"},
 }

@@ -5,6 +5,9 @@
     imagenet(root)                     ILSVRC2012 validation in its official layout  1000 classes
     folder(root, boxes)                a user's own images                           COCO file, table, masks, or none
 
+Splits tune and confirm keep apart what chose a default and what may judge it: of the scenes, tune and test; of VOC's val, 50
+pictures and all others; of ImageNet's none chose.
+
 Each gives an `Images` data set: `dataset[i]` is a `Sample`, or a `Skipped` that says which file and why. What they are made of:
 scene, photos, resize (drawn), reader, annotations, own_boxes, sample, geometry (read), examples (what notebooks show).
 May import: core.

@@ -143,10 +143,13 @@ def imagenet(root: str | Path, split: str = "val", *, resize: Resize = 256, crop
     The class comes from the folder, from val_labels.csv (file, index) or LOC_val_solution.csv, else from the XML's synset;
     synsets become indices by synsets.txt or LOC_synset_mapping.txt, or by their order where all thousand have a folder. Each
     file is looked for in `root` and beside it. Images: those that ImageSets/CLS-LOC/val.txt lists, else all in the folder.
+    split: val, or confirm, the same pictures: none of them chose a default of ours, so that there is no tune.
     Raises FileNotFoundError that says where to get the set, ValueError for another split, a damaged labels file, or no picture.
     """
-    if split != "val":
-        raise ValueError(f"unknown split {split!r}; accepted: val (no other has public boxes for every image)")
+    if split == "tune":
+        raise ValueError("split 'tune' of imagenet: none of its pictures chose a default; accepted: val, or confirm, the same")
+    if split not in ("val", "confirm"):
+        raise ValueError(f"unknown split {split!r}; accepted: val (no other has public boxes for every image), confirm")
     root, files = _find(Path(root).expanduser())
     mapping = _beside(root, "synsets.txt", "LOC_synset_mapping.txt")
     table = _beside(root, "val_labels.csv", "LOC_val_solution.csv")

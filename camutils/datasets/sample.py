@@ -23,7 +23,8 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff",
 
 class Sample(NamedTuple):
     """name; image (3, h, w) float32 RGB in [0, 1] as the network takes it; classes: what is annotated, each once;
-    boxes: per class (n, 4) int64 x0 y0 x1 y1, half open, original pixels; difficult: per class (n,) bool; geometry; notes."""
+    boxes: per class (n, 4) int64 x0 y0 x1 y1, half open, original pixels; difficult: per class (n,) bool; geometry; notes;
+    masks: per class (H, W) bool, the objects' own pixels in the original picture; None where they are not known."""
 
     name: str
     image: Tensor
@@ -32,6 +33,7 @@ class Sample(NamedTuple):
     difficult: list[Tensor]
     geometry: Geometry
     notes: tuple[str, ...] = ()
+    masks: list[Tensor] | None = None
 
 
 class Skipped(NamedTuple):
@@ -62,6 +64,13 @@ class Images(Dataset[Sample | Skipped]):
             return self.read(name)
         except BadFile as error:
             return Skipped(name, str(error))
+
+
+def chosen(dataset: Images, first: int = 0, limit: int | None = None) -> range:
+    """Indices of `limit` images (None: all) from number `first` on, fewer where the set ends. ValueError where none is left."""
+    if not 0 <= first < len(dataset):
+        raise ValueError(f"first {first} of {len(dataset)} images; accepted: 0 or more, and below their number")
+    return range(first, len(dataset) if limit is None else min(first + limit, len(dataset)))
 
 
 def read_all(dataset: Images, indices: Iterable[int] | None = None) -> tuple[list[Sample], list[Skipped]]:

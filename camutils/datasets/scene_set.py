@@ -1,4 +1,4 @@
-"""The scenes as an annotated data set: exact boxes, the network's input is the image itself."""
+"""The scenes as an annotated data set: exact boxes and masks, the network's input is the image itself."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ def _read(drawn: Scenes, name: str) -> Sample:
     scene = drawn[int(name.rsplit("_", 1)[1])]
     boxes = [box[None] for box in scene.boxes]
     easy = [torch.zeros(1, dtype=torch.bool) for _ in boxes]
-    return Sample(name, scene.image, scene.classes.tolist(), boxes, easy, IDENTITY)
+    return Sample(name, scene.image, scene.classes.tolist(), boxes, easy, IDENTITY, masks=list(scene.masks))
 
 
 def scenes(split: str = "test", length: int | None = None) -> Images:

@@ -27,7 +27,7 @@ from ..core.maps import Method
 from ..core.network import evaluating
 from ..datasets import VOC_CLASSES, Images, Sample, Skipped, grouped_output, open_dataset
 from ..datasets.ahead import load_ahead
-from ..datasets.sample import Label
+from ..datasets.sample import Label, chosen
 from ..datasets.voc_targets import VOC_GROUPS
 from ..methods import METHODS
 from ..networks.load import class_names, default_device, load_model
@@ -39,10 +39,12 @@ HELP = {
     "dataset": "scenes, voc, imagenet or folder.",
     "methods": "Methods, comma-separated; options as name:option=value, e.g. grad_cam:layer=layer3; ^2 last: the map squared.",
     "metrics": f"Metrics, comma-separated: {', '.join(METRICS)}.",
-    "limit": "Use only the first so many images.",
+    "limit": "Use only so many images, from the first on.",
+    "first": "Number of the first image that is used, counted from 0.",
     "out": "Folder for the results; an interrupted run in it is resumed.",
     "root": "Folder of the data set (voc: holds VOCdevkit; imagenet: Data and Annotations, or val/SYNSET; folder: the images).",
-    "split": "Part of the data set; default: test for scenes, val for voc and imagenet.",
+    "split": "Part of the data set; default: test for scenes, val for voc and imagenet; of val, tune chose our defaults, confirm "
+             "holds all others.",
     "batch": "Images loaded at once and pairs of image and class per forward pass.",
     "seed": "Seed of methods that draw random numbers, and of the bootstrap.",
     "link": "Confidence: softmax or sigmoid; default: sigmoid for scenes, else softmax.",
@@ -132,7 +134,7 @@ def _measure_all(out: Path, data: Images, model: nn.Module, names: Sequence[str]
     labels: dict[Label, int] | None = {}
     grouped = False
     if todo:
-        first = _first_sample(data, chunks[-1].stop)
+        first = _first_sample(data, range(chunks[0].start, chunks[-1].stop))
         if first is not None:
             labels, grouped = _labels(data, first, model, names, run.keywords["device"])
     images = sum(len(chunks[k]) for k in mine)
@@ -147,9 +149,9 @@ def _measure_all(out: Path, data: Images, model: nn.Module, names: Sequence[str]
             bar.update(len(items))
 
 
-def _first_sample(data: Images, count: int) -> Sample | None:
-    """The first of the first `count` images that can be used; None where none can."""
-    for i in range(count):
+def _first_sample(data: Images, indices: range) -> Sample | None:
+    """The first of these images that can be used; None where none can."""
+    for i in indices:
         sample = data[i]
         if isinstance(sample, Sample):
             return sample
@@ -182,7 +184,7 @@ def _finish(out: Path, chunks: int, columns: list[str], methods: list[str], seed
 
 
 def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iterable[str],
-              metrics: str | Iterable[str] | None = None, *, out: str | Path, limit: int | None = None,
+              metrics: str | Iterable[str] | None = None, *, out: str | Path, limit: int | None = None, first: int = 0,
               root: str | Path | None = None, split: str | None = None, batch: int = 8, seed: int = 0, link: str | None = None,
               tolerance: float | None = None, options: dict[str, Any] | None = None,
               device: torch.device | str | None = None) -> list[Row]:
@@ -207,8 +209,9 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     if unknown or batch < 1 or (limit is not None and limit < 1) or not names:
         raise ValueError(f"methods {names}, metrics {metrics}, batch {batch}, limit {limit}; accepted for {kind}: "
                          f"at least one method, metrics from {', '.join(able)}, batch and limit 1 or more")
+    numbers = chosen(data, first, limit)
     parsed: dict[str, Method] = {name: partial(parse_method(name, METHODS), **(options or {})) for name in names}
-    used = data.names[:limit]
+    used = data.names[numbers.start : numbers.stop]
     place = torch.device(device or default_device())
     if isinstance(model, nn.Module):
         network, place = model, place_of(model)
@@ -222,6 +225,8 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     config = {"dataset": data.kind, "split": split, "limit": limit, "images": len(used), "methods": names, "metrics": metrics,
               "model": model if isinstance(model, str) else type(model).__name__, "link": link, "tolerance": tolerance,
               "batch": batch, "seed": seed, "options": options or {}, "device": place.type}
+    if first:  # runs that begin at the first image are written down as they always were
+        config["first"] = first
     if data.boxes_sha256:
         config["boxes_sha256"] = data.boxes_sha256
     record, out = provenance(config, network, used), Path(out)
@@ -229,7 +234,7 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     own = world > 1 and not dist.is_initialized()
     if own:
         dist.init_process_group("gloo", timeout=timedelta(days=7))
-    chunks = [range(low, min(low + batch, len(used))) for low in range(0, len(used), batch)]
+    chunks = [range(low, min(low + batch, numbers.stop)) for low in numbers[::batch]]
     try:
         if rank == 0:
             out.mkdir(parents=True, exist_ok=True)

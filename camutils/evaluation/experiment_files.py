@@ -10,7 +10,7 @@
     dataset = "scenes"     or "imagenet", "voc"
     models = […]           the networks
     metrics = […]          not for sanity
-    split, limit           which part of the data set, how many of its images; may be left out
+    split, first, limit    which part of the data set, from which of its images on (0 is the first), how many; may be left out
     before, after          methods that these runs ask besides, before and after those of the file; may be left out
 """
 
@@ -28,7 +28,7 @@ from .measure import METRICS, functions_of, parse_method, split_power
 Keys = dict[str, type]  # key -> type of its value
 FILE: Keys = {"title": str, "kind": str, "methods": list, "runs": list}
 RUN: Keys = {"name": str, "dataset": str, "models": list}
-OPTIONAL: Keys = {"split": str, "limit": int, "before": list, "after": list}
+OPTIONAL: Keys = {"split": str, "limit": int, "first": int, "before": list, "after": list}
 TYPES = {str: "text", int: "a whole number from 1", list: "a list that is not empty"}
 KINDS = ("benchmark", "sanity")
 DATASETS = ("scenes", "imagenet", "voc")
@@ -47,6 +47,7 @@ class Run(NamedTuple):
     limit: int | None
     metrics: list[str] | None
     methods: list[str]
+    first: int = 0
 
 
 def expand(entry: object) -> list[str]:
@@ -138,5 +139,6 @@ def _runs(experiment: str, given: dict[str, Any], entry: dict[str, Any]) -> list
     runs = []
     for model in entry["models"]:
         runs.append(Run(entry["name"].replace("{model}", model), experiment, given["title"], given["kind"], entry["dataset"],
-                        model, entry.get("split"), entry.get("limit"), entry.get("metrics"), methods))
+                        model, entry.get("split"), entry.get("limit"), entry.get("metrics"), methods,
+                        entry.get("first", 0)))
     return runs

@@ -64,6 +64,8 @@ def _cells(run: Run) -> list[str]:
     """What the listing says of one run, a text for each of COLUMNS."""
     split = run.split or SPLITS[run.dataset]
     images = "all" if run.limit is None else str(run.limit)
+    if run.first:
+        images += f" from {run.first}"
     metrics = "controls" if run.metrics is None else ",".join(run.metrics)
     stored = "yes" if (DATA / "results" / run.name / "config.json").exists() else "no"
     return [run.name, run.kind, run.dataset, run.model, split, images, str(len(run.methods)), stored, metrics]
@@ -87,8 +89,8 @@ def listing(runs: list[Run]) -> str:
 def _make(run: Run, assets: str | Path, batch: int, out: Path, rank: int) -> None:
     """Measure one run in its folder, and copy what is kept."""
     roots = {"scenes": None, "imagenet": Path(assets) / "ILSVRC", "voc": Path(assets)}
-    options: dict[str, Any] = {"out": out / run.name, "root": roots[run.dataset], "limit": run.limit, "split": run.split,
-                               "batch": batch}
+    options: dict[str, Any] = {"out": out / run.name, "root": roots[run.dataset], "limit": run.limit, "first": run.first,
+                               "split": run.split, "batch": batch}
     if run.kind == "benchmark":
         benchmark(run.dataset, run.model, run.methods, run.metrics, **options)
     elif rank == 0:  # it is not shared: the other processes wait

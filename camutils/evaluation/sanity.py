@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ..core.maps import Method
 from ..core.probe import predict
 from ..datasets import Images, Sample, open_dataset
+from ..datasets.sample import chosen
 from ..methods import METHODS
 from ..networks.load import default_device, load_model
 from ..networks.scene_networks import SCENE_NETWORKS, SHUFFLED
@@ -131,8 +132,8 @@ def summarise(rows: list[Row], seed: int = 0) -> list[Row]:
 
 
 def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterable[str], *, out: str | Path,
-           limit: int | None = None, root: str | Path | None = None, split: str | None = None, batch: int = 8, seed: int = 0,
-           draws: int = 1, radii: Sequence[float] = (0.02, 0.05, 0.1), modules: list[str] | None = None,
+           limit: int | None = None, first: int = 0, root: str | Path | None = None, split: str | None = None, batch: int = 8,
+           seed: int = 0, draws: int = 1, radii: Sequence[float] = (0.02, 0.05, 0.1), modules: list[str] | None = None,
            shuffled: nn.Module | None = None, device: torch.device | str | None = None) -> list[Row]:
     """Run every control on every method; write results.csv, summary.csv and config.json to `out`; return the summary.
 
@@ -148,7 +149,8 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     if not fit or min(batch, draws, len(names)) < 1 or (limit is not None and limit < 2):
         raise ValueError(f"data set {data.kind}, methods {names}, batch {batch}, draws {draws}, limit {limit}; accepted: scenes "
                          "or imagenet with boxes, at least one method, batch and draws 1 or more, limit 2 or more")
-    used = data.names[:limit]
+    numbers = chosen(data, first, limit)
+    used = data.names[numbers.start : numbers.stop]
     if isinstance(model, nn.Module):
         network, device = model, place_of(model)
     else:
@@ -159,6 +161,8 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     config = {"dataset": data.kind, "split": split, "limit": limit, "images": len(used), "methods": names, "modules": modules,
               "model": model if isinstance(model, str) else type(model).__name__, "shuffled": shuffled and checksum(shuffled),
               "radii": list(radii), "draws": draws, "batch": batch, "seed": seed, "device": device.type}
+    if first:  # as `benchmark`
+        config["first"] = first
     record, out = provenance(config, network, used), Path(out)
     if (out / "config.json").exists():
         record["config"]["methods"] = json.loads((out / "config.json").read_text())["config"]["methods"]
@@ -167,7 +171,7 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "config.json", json.dumps(record, indent=1) + "\n")
     rows = read_table(out / "results.csv") if (out / "results.csv").exists() else []
-    items = [data[i] for i in range(len(used))]
+    items = [data[i] for i in numbers]
     samples = [s for s in items if isinstance(s, Sample)]
     notes = [{"image": s.name, "what": "skipped", "note": s.reason} for s in items if not isinstance(s, Sample)]
     write_whole(out / "notes.csv", as_csv(notes, ["image", "what", "note"]))

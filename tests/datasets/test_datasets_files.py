@@ -1,5 +1,6 @@
 """Damaged, grey, rotated, missing: every file is used, converted with a note, or skipped with a reason. Never a crash."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -9,12 +10,15 @@ import pytest
 import torch
 from make_sets import picture, write_ilsvrc, write_voc, xml
 from PIL import Image
+from torchvision.ops import masks_to_boxes
 
-from camutils.datasets import Sample, Skipped, folder, imagenet, read_all, resize_and_crop, scenes, voc
+from camutils.datasets import Sample, Skipped, folder, imagenet, open_dataset, read_all, resize_and_crop, scenes, voc
 from camutils.datasets.ahead import load_ahead
 from camutils.datasets.annotations import turn_box
 from camutils.datasets.photos import to_input
+from camutils.datasets.sample import chosen
 from camutils.datasets.scene import scene
+from camutils.datasets.voc import CHOSE
 
 DOG = [("dog", 11, 21, 60, 80, 0)]
 
@@ -38,6 +42,18 @@ def test_scenes_are_samples_with_identity_geometry():
     assert torch.equal(sample.image, drawn.image) and sample.classes == drawn.classes.tolist()
     assert torch.equal(torch.cat(sample.boxes), drawn.boxes) and not any(d.any() for d in sample.difficult)
     assert torch.equal(sample.geometry.restore(sample.image[0]), sample.image[0])
+
+
+def test_scenes_know_their_digits_own_pixels_and_other_sets_do_not(tmp_path):
+    for index in range(6):
+        sample, drawn = scenes("test")[index], scene("test", index)
+        assert len(sample.masks) == len(sample.classes) and torch.equal(torch.stack(sample.masks), drawn.masks)
+        for mask, (box,) in zip(sample.masks, sample.boxes, strict=True):
+            assert mask.shape == sample.geometry.size and mask.dtype == torch.bool
+            assert box.tolist() == masks_to_boxes(mask[None])[0].add(torch.tensor([0, 0, 1, 1])).int().tolist()  # last pixel in
+    picture(60, 90).save(tmp_path / "b.png")
+    assert folder(tmp_path)[0].masks is None
+    assert voc(write_voc(tmp_path, {"a": (picture(100, 80), DOG)}))[0].masks is None
 
 
 def test_voc_boxes_are_counted_from_one_and_classes_keep_their_own(tmp_path):
@@ -245,7 +261,7 @@ def test_sets_without_a_picture_are_refused(tmp_path):
 def test_missing_sets_and_unknown_splits_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="VOCdevkit.*download=True"):
         voc(tmp_path)
-    with pytest.raises(ValueError, match="test.*trainval"):
+    with pytest.raises(ValueError, match="unknown split 'test'; accepted: train, val, trainval, tune, confirm"):
         voc(tmp_path, "test")
     with pytest.raises(ValueError, match="dev.*train, tune, test"):
         scenes("dev")
@@ -253,6 +269,53 @@ def test_missing_sets_and_unknown_splits_are_named(tmp_path):
         folder(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         folder(tmp_path / "nowhere")
+
+
+def test_pictures_that_chose_a_default_are_a_split_of_their_own(tmp_path):
+    """By their ids, not by their places, so that it holds of the full set and of any part of it, in the list's order."""
+    assert len(CHOSE) == len(set(CHOSE)) == 50
+    for count, digest in ((32, "a65e1c2b623866d7"), (50, "cf2be24105115712")):  # images_sha256 of the runs that chose
+        assert hashlib.sha256("\n".join(CHOSE[:count]).encode()).hexdigest().startswith(digest)
+    listed = ["2009_000001", CHOSE[3], CHOSE[0], "2009_000002"]
+    root = write_voc(tmp_path, {name: (picture(100, 80), DOG) for name in listed})
+    assert open_dataset("voc", root, "val").names == listed
+    tune, confirm = open_dataset("voc", root, "tune"), open_dataset("voc", root, "confirm")
+    assert tune.names == [CHOSE[3], CHOSE[0]] and confirm.names == ["2009_000001", "2009_000002"]
+    assert [item.name for item in (tune[1], confirm[1])] == [CHOSE[0], "2009_000002"] and tune.kind == confirm.kind == "voc"
+
+
+def test_a_split_without_a_picture_is_refused(tmp_path):
+    root = write_voc(tmp_path, {"2009_000001": (picture(100, 80), DOG)})
+    with pytest.raises(ValueError, match="no picture of split tune in .*val.txt of .*; accepted: .* names one of the 50"):
+        voc(root, "tune")
+    root = write_voc(tmp_path, {CHOSE[7]: (picture(100, 80), DOG)})
+    with pytest.raises(ValueError, match="no picture of split confirm in .*; accepted: a list that names one beside the 50"):
+        voc(root, "confirm")
+    with pytest.raises(FileNotFoundError, match="no PASCAL VOC 2012 val set: .*ImageSets/Main/val.txt"):
+        voc(tmp_path / "nowhere", "confirm")
+
+
+def test_no_picture_of_imagenet_chose_a_default(tmp_path):
+    root = write_ilsvrc(tmp_path, {name: (picture(90, 80), None) for name in ("a", "b")}, labels={"a": 1, "b": 2})
+    assert open_dataset("imagenet", root, "confirm").names == imagenet(root).names == ["a", "b"]
+    with pytest.raises(ValueError, match="split 'tune' of imagenet: none of its pictures chose a default; accepted: val, or"):
+        open_dataset("imagenet", root, "tune")
+    with pytest.raises(ValueError, match="unknown split 'train'; accepted: val .*, confirm"):
+        imagenet(root, "train")
+
+
+@pytest.mark.parametrize("first, limit, expected", [
+    (0, None, range(7)), (0, 3, range(3)), (3, None, range(3, 7)), (3, 2, range(3, 5)), (5, 9, range(5, 7)), (6, 1, range(6, 7))])
+def test_a_part_of_a_set_by_its_numbers(first, limit, expected):
+    dataset = scenes("test", 7)
+    assert chosen(dataset, first, limit) == expected
+    assert [dataset[i].name for i in expected] == [f"test_{i:05d}" for i in expected]  # the same name whatever the part
+
+
+@pytest.mark.parametrize("first", [-1, 7, 200])
+def test_a_part_that_holds_no_image_is_refused(first):
+    with pytest.raises(ValueError, match=f"first {first} of 7 images; accepted: 0 or more, and below their number"):
+        chosen(scenes("test", 7), first, 2)
 
 
 def test_a_folder_of_own_images(tmp_path):
@@ -280,6 +343,7 @@ def test_reading_ahead_gives_the_same_items_in_order():
 def test_the_official_sets_are_read_whole(assets):
     photographs, skipped = read_all(voc(assets))
     assert len(photographs) == 200 and skipped == [] and sum(len(s.classes) > 1 for s in photographs) == 29
+    assert voc(assets, "tune").names == CHOSE == voc(assets).names[:50] and voc(assets, "confirm").names == voc(assets).names[50:]
     assert {c for s in photographs for c in s.classes} == {"dog", "cat", "sheep", "horse", "cow"}
     samples, skipped = read_all(imagenet(assets / "ILSVRC"))
     assert len(samples) == 100 and skipped == [] and all(len(s.classes) == 1 for s in samples)

@@ -145,7 +145,7 @@ def test_a_finished_run_is_not_measured_again(whole, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ({"limit": 21}, "limit is 22 there, 21 here"),
+    ({"limit": 21}, "limit is 22 there, 21 here"), ({"first": 4}, "first is None there, 4 here"),
     ({"batch": 8}, "batch is 4 there, 8 here"),
     ({"methods": "grad_cam"}, "methods is"),
     ({"metrics": "energy"}, "metrics is"),
@@ -158,6 +158,24 @@ def test_another_configuration_is_refused_and_changes_nothing(whole, change, sai
     with pytest.raises(ValueError, match=said):
         run(whole, change.pop("limit", 22), **change)
     assert {p.name: p.read_bytes() for p in whole.iterdir()} == before
+
+
+def test_a_part_in_the_middle_gives_the_rows_that_the_whole_gives_there(whole, tmp_path, capsys):
+    """Images 8 to 15, the third and fourth chunk of the whole run: the same names, classes and numbers, to the byte."""
+    run(tmp_path, 8, first=8)
+    names = [f"test_{i:05d}" for i in range(8, 16)]
+    with (whole / "results.csv").open(newline="") as theirs, (tmp_path / "results.csv").open(newline="") as ours:
+        expected = [row for row in csv.reader(theirs) if row[0] in names and "noise" not in row]
+        found = [row for row in csv.reader(ours) if "noise" not in row][1:]
+    assert found == expected and len(found) > 16
+    record = json.loads((tmp_path / "config.json").read_text())["config"]
+    assert [record[key] for key in ("first", "limit", "images")] == [8, 8, 8]
+    assert "first" not in json.loads((whole / "config.json").read_text())["config"]  # as runs were written down before
+    with pytest.raises(ValueError, match="first is 8 there, 12 here"):
+        run(tmp_path, 8, first=12)
+    before = (tmp_path / "results.csv").stat().st_mtime_ns
+    run(tmp_path, 8, first=8)
+    assert (tmp_path / "results.csv").stat().st_mtime_ns == before
 
 
 def test_other_weights_and_other_versions_are_refused(whole, tmp_path):
@@ -367,6 +385,7 @@ def test_only_bad_files_is_one_clear_error(tmp_path):
     ({"methods": "grad_kam"}, "grad_kam.*grad_cam, grad_cam_pp"), ({"methods": "grad_cam:layer"}, "name:option=value"),
     ({"metrics": "pointing,speed"}, "accepted for scenes.*insertion"), ({"methods": "centre"}, "at least one"),
     ({"methods": "grad_cam,grad_cam"}, "each once"), ({"batch": 0}, "batch 0"), ({"limit": 0}, "limit 0"),
+    ({"first": -1}, "first -1 of 1000 images; accepted: 0 or more"), ({"first": 1000}, "first 1000 of 1000 images"),
     ({"root": "there"}, "scenes without a root"), ({"dataset": "coco"}, "coco.*imagenet, folder"), ({"split": "dev"}, "dev"),
     ({"dataset": "voc"}, "voc.*root 'None'")])
 def test_what_cannot_be_measured_is_refused_before_a_file_is_written(tmp_path, words, said):

@@ -135,6 +135,7 @@ def test_a_file_is_a_run_for_each_network(data):
     ("limit = 2", "limit = 0", r"limit = 0 in \[\[runs\]\]; accepted: a whole number from 1"),
     ("limit = 2", "limits = 2", r"unknown key 'limits' in \[\[runs\]\]; accepted: name, dataset, models, metrics, split, limit"),
     ('"scenes"', '"folder"', r"unknown dataset 'folder'; accepted: scenes, imagenet, voc"),
+    ("limit = 2", "limit = 2\nfirst = 0", r"first = 0 in \[\[runs\]\]; accepted: a whole number from 1"),
     ("limit = 2", "limit = ", r"Invalid value \(at line 10, column 9\)")])
 def test_what_is_refused_names_the_file_what_was_given_and_what_is_accepted(data, old, new, says):
     path = data / "experiments" / "01_two_scenes.toml"
@@ -182,6 +183,17 @@ def test_a_dry_run_lists_and_makes_nothing(data, tmp_path):
     assert not (tmp_path / "out").exists()
     said = CliRunner().invoke(app, ["results", "42", "--dry-run"])
     assert [line.split()[0] for line in said.output.splitlines() if line] == ["run", "42_controls.toml:", "42_scenes_vgg"]
+
+
+def test_runs_on_a_part_in_the_middle(data, tmp_path):
+    path = data / "experiments" / "01_two_scenes.toml"
+    path.write_text(TINY.replace("limit = 2", "first = 200\nlimit = 2").replace('"scenes_resnet", ', ""))
+    (run,) = find_runs("01")
+    assert (run.first, run.limit) == (200, 2)
+    assert experiments.listing([run]).splitlines()[-1].split()[4:8] == ["test", "2", "from", "200"]
+    make_results(["01"], out=tmp_path / "out")
+    rows = read_table(data / "results" / "01_scenes_vgg" / "results.csv")
+    assert {row["image"] for row in rows} == {"test_00200", "test_00201"}
 
 
 def test_runs_are_made_kept_and_taken_up_again(data, tmp_path, monkeypatch):
@@ -232,7 +244,7 @@ def test_runs_without_their_data_set_are_left_out_in_one_line(data, tmp_path, mo
     (data / "experiments" / "32_photographs.toml").write_text(photographs)
     asked = []
 
-    def record(dataset, model, methods, metrics, *, out, root, limit, split, batch):
+    def record(dataset, model, methods, metrics, *, out, root, limit, first, split, batch):
         asked.append((dataset, model, len(methods), metrics, root, limit, split, batch))
         out.mkdir(parents=True)
         for name in KEPT:

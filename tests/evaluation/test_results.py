@@ -1,10 +1,12 @@
 """The stored measurements: the experiments ask for the same ones, and each says what it was measured with."""
 
+import hashlib
 import json
 import re
 
 import pytest
 
+from camutils.datasets.voc import CHOSE
 from camutils.evaluation.experiments import find_runs
 from camutils.places import DATA
 
@@ -32,6 +34,22 @@ def test_a_stored_run_is_what_its_experiment_makes(name):
     assert {key: config[key] for key in asked} == asked
     assert ("metrics" in config) == (run.kind == "benchmark")
     assert run.limit is None or config["images"] == run.limit
+
+
+@pytest.mark.parametrize("name", [run.name for run in ASKED.values() if "_tune_" in run.name])
+def test_what_chose_a_default_is_in_a_tuning_split(name):
+    """Scenes of the split tune; of VOC's val the first pictures of CHOSE, which no other id may be among."""
+    run = ASKED[name]
+    if run.dataset == "scenes":
+        assert run.split == "tune"
+    else:
+        assert run.dataset == "voc" and run.split in ("val", "tune") and run.first == 0 and run.limit <= len(CHOSE)
+        asked = "\n".join(CHOSE[: run.limit])
+        assert record(name)["images_sha256"] == hashlib.sha256(asked.encode()).hexdigest()
+
+
+def test_every_picture_that_is_set_apart_chose_one():
+    assert max(run.limit for run in ASKED.values() if "_tune_" in run.name and run.dataset == "voc") == len(CHOSE)
 
 
 @pytest.mark.parametrize("name", STORED)

@@ -185,6 +185,15 @@ def test_too_few_pictures_and_one_that_holds_every_class(tmp_path, tiny, monkeyp
         sanity(small_set(3), tiny, "grad_cam", out=tmp_path / "all", device="cpu")
 
 
+def test_a_part_in_the_middle(tmp_path, tiny):
+    sanity(small_set(5), tiny, "grad_cam", out=tmp_path, first=1, limit=3, device="cpu")
+    assert {row["image"] for row in read_table(tmp_path / "results.csv")} == {"p1", "p2", "p3"}
+    config = json.loads((tmp_path / "config.json").read_text())["config"]
+    assert [config["first"], config["limit"], config["images"]] == [1, 3, 3]
+    with pytest.raises(ValueError, match="first is 1 there, 2 here"):
+        sanity(small_set(5), tiny, "grad_cam", out=tmp_path, first=2, limit=3, device="cpu")
+
+
 def test_edges_of_a_step():
     x = torch.zeros(2, 3, 8, 8)
     x[0, :, :, 4:] = 1
@@ -195,7 +204,7 @@ def test_edges_of_a_step():
 
 @pytest.mark.parametrize("change, says", [
     (dict(methods="grad_camm"), "unknown method 'grad_camm'"), (dict(methods="centre"), "at least one method"),
-    (dict(draws=0), "draws 0"), (dict(limit=1), "limit 1"),
+    (dict(draws=0), "draws 0"), (dict(limit=1), "limit 1"), (dict(first=9), "first 9 of"),
     (dict(modules=["fcc"]), "unknown layer 'fcc'")])
 def test_refusals(change, says, tiny, tmp_path):
     with pytest.raises(ValueError, match=says):
