@@ -15,7 +15,7 @@ from ...core.maps import Method
 from ...core.probe import check_images, predict
 from ...core.targets import Targets, fixed
 from .forward import check_maps
-from .similarity import spearman
+from .similarity import average_ranks, pearson
 
 KINDS = ("grey", "noise")
 LEVEL, RADIUS = 1 / 255, 0.02  # one grey level; the noise of `sensitivity_max`
@@ -57,10 +57,11 @@ def unsteadiness(method: Method, model: nn.Module, images: Tensor, targets: Targ
     images = check_images(images)
     targets = fixed(predict(model, images), targets) if targets is None else targets
     L = method(model, images, targets, layer, **options) if maps is None else check_maps(maps, images)
+    ranks = average_ranks(L)
     total = torch.zeros(len(images), device=images.device)
     for moved in moved_images(images, kind, draws, seed):
         M = method(model, moved, targets, layer, **options)
-        total += 1 - torch.where(_constant(L) & _constant(M), 1, spearman(L, M).nan_to_num(0))
+        total += 1 - torch.where(_constant(L) & _constant(M), 1, pearson(ranks, average_ranks(M)).nan_to_num(0))
     return total / draws
 
 
