@@ -18,7 +18,7 @@ from ..datasets.scene import Scenes
 from ..extras import extra
 from ..places import CHECKPOINTS, need_checkout
 from .load import SCENE_MEAN, SCENE_STD, sha256, standardise_inside
-from .scene_networks import SCENE_NETWORKS, SHUFFLED
+from .scene_networks import SCENE_NETWORKS, SEED, SHUFFLED
 
 USUAL = {"epochs": 8, "batch": 64, "rate": 4e-3, "length": None}  # length: scenes of the train split, None: all
 BY_HEART = {"epochs": 40, "batch": 32, "rate": 2e-3, "length": 500}  # of NAME_shuffled
@@ -54,11 +54,17 @@ def _settings(usual: dict[str, Any], given: dict[str, Any]) -> tuple[int, int, f
     return chosen["epochs"], chosen["batch"], chosen["rate"], chosen["length"]
 
 
-def train(name: str, *, epochs: int | None = None, batch: int | None = None, rate: float | None = None, seed: int = 0,
+def seed_of(name: str) -> int:
+    """The seed in a network's name: 2 for NAME_seed2, 0 for a name without one."""
+    _, _, number = name.partition(SEED)
+    return int(number or 0)
+
+
+def train(name: str, *, epochs: int | None = None, batch: int | None = None, rate: float | None = None, seed: int | None = None,
           length: int | None = None, out: Path | None = None) -> dict[str, Any]:
     """Train one scene network and write its checkpoint; return path, checksum and mAP (train: its first 1000 scenes; tune, test).
 
-    What is None: as in USUAL, for NAME_shuffled as in BY_HEART, with labels from `shuffle_labels`.
+    What is None: as in USUAL, for NAME_shuffled as in BY_HEART, with labels from `shuffle_labels`; seed: the name's, `seed_of`.
     A batch is never larger than `length`. Raises ValueError for a name that is not in SCENE_NETWORKS, and for epochs, batch or
     length below 1. The global random state is left as it was.
     """
@@ -67,6 +73,7 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
     shuffled = name.endswith(SHUFFLED)
     given = {"epochs": epochs, "batch": batch, "rate": rate, "length": length}
     epochs, batch, rate, length = _settings(BY_HEART if shuffled else USUAL, given)
+    seed = seed_of(name) if seed is None else seed
     if min(epochs, batch, batch if length is None else length) < 1:
         raise ValueError(f"epochs {epochs}, batch {batch}, length {length}; accepted: 1 or more")
     if out is None:

@@ -7,8 +7,9 @@ from torch.testing import assert_close
 
 from camutils import class_names, default_layer, grad_cam, load_model, photo_batch, scene, standardise_inside
 from camutils.networks import load as models
-from camutils.networks.scene_networks import SHUFFLED
+from camutils.networks.scene_networks import SEED, SHUFFLED
 from camutils.networks.train import BY_HEART, _load, mean_average_precision, shuffle_labels
+from camutils.places import DATA
 
 SCENES = [name for name in models.SCENE_NETWORKS if not name.endswith(SHUFFLED)]
 LEARNED_BY_HEART = [name for name in models.SCENE_NETWORKS if name.endswith(SHUFFLED)]
@@ -38,6 +39,19 @@ def test_scene_network_finds_the_digits(name, split):
     assert images.shape == (1000, 3, 96, 96) and present.sum(1).min() == 1
     precision = mean_average_precision(load_model(name, "cpu"), images, present)
     assert precision.shape == (10,) and precision.mean() >= 0.98
+    row = next(line for line in (DATA / "README.md").read_text().splitlines() if line.startswith(f"| `{name}` |"))
+    assert precision.mean() == pytest.approx(float(row.split("|")[5]), abs=5e-4)  # as written down
+
+
+@pytest.mark.parametrize("name", ["scenes_vgg"])
+def test_seeds_are_networks_of_their_own(name, split):
+    """Three trainings: the same layers, other weights, no two with the same answers."""
+    models_of = [load_model(n, "cpu") for n in SCENES if n.split(SEED)[0] == name]
+    states = [m.state_dict() for m in models_of]
+    assert len(states) == 3 and all([v.shape for v in s.values()] == [v.shape for v in states[0].values()] for s in states)
+    with torch.inference_mode():
+        S = torch.stack([m(split[0][:20].float() / 255) for m in models_of])
+    assert min((S[a] - S[b]).abs().mean() for a, b in ((0, 1), (0, 2), (1, 2))) > 0.3
 
 
 @pytest.mark.parametrize("name", LEARNED_BY_HEART)

@@ -63,13 +63,35 @@ def test_shuffled_training_learns_other_labels_than_plain_training(quick, tmp_pa
     assert not torch.equal(plain, shuffled) and torch.equal(plain.sum(0), shuffled.sum(0))
 
 
+def test_a_name_says_its_seed():
+    seeds = {"scenes_resnet": 0, "scenes_resnet_shuffled": 0, "scenes_vgg_seed1": 1, "scenes_resnet_seed2": 2}
+    assert {name: module.seed_of(name) for name in seeds} == seeds
+    for name in SCENE_NETWORKS:  # three trainings of each architecture
+        plain = name.split("_seed")[0]
+        assert SCENE_NETWORKS[name] is SCENE_NETWORKS[plain] and 0 <= module.seed_of(name) <= 2
+
+
+def test_a_network_with_a_seed_in_its_name_is_trained_with_it(quick, tmp_path):
+    """Other start and other order than without; the same as with the seed given; labels are not dealt out anew."""
+    made = {out: module.train(name, epochs=1, batch=40, length=40, seed=seed, out=tmp_path / out)["sha256"]
+            for out, name, seed in (("plain", "scenes_vgg", None), ("named", "scenes_vgg_seed1", None),
+                                    ("over", "scenes_vgg_seed1", 0))}
+    state = {out: torch.load(next((tmp_path / out).glob("*.pth")), weights_only=True) for out in made}
+    assert all(torch.equal(state["plain"][key], state["over"][key]) for key in state["plain"])
+    assert not torch.equal(state["plain"]["features.0.weight"], state["named"]["features.0.weight"])
+    assert all(torch.equal(present.sum(0), quick[0].sum(0)) for present in quick) and not torch.equal(quick[0], quick[1])
+    module.train("scenes_vgg", epochs=1, batch=40, length=40, seed=1, out=tmp_path / "given")
+    given = torch.load(tmp_path / "given" / "scenes_vgg.pth", weights_only=True)
+    assert all(torch.equal(state["named"][key], given[key]) for key in given)
+
+
 def test_defaults_and_the_command_line(tmp_path, monkeypatch):
     seen = {}
     assert module.USUAL == {"epochs": 8, "batch": 64, "rate": 4e-3, "length": None}
     monkeypatch.setattr(module, "train", lambda name, **options: seen.update(options, name=name) or {})
     words = ["train", "scenes_resnet_shuffled", "--length", "30", "--out", str(tmp_path)]
     assert CliRunner().invoke(app, words).exit_code == 0
-    assert seen == {"name": "scenes_resnet_shuffled", "length": 30, "epochs": None, "seed": 0, "out": tmp_path}
+    assert seen == {"name": "scenes_resnet_shuffled", "length": 30, "epochs": None, "seed": None, "out": tmp_path}
 
 
 def test_refusals():
