@@ -5,6 +5,7 @@ bias term enters the map; Grad-CAM++'s alpha is generalised to any smooth functi
 every choice is an option: links.py and rivals.py (the function), biases.py (the bias), fusion.py (the layers), here the channels.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, Unpack, overload
@@ -26,7 +27,7 @@ from .parts.rivals import rival_derivatives
 BIASES = ("none", "residual", "fullgrad", "classifier")
 CHANNEL_WEIGHTS = ("alpha", "gradient", "pixel", "pixel_positive")
 PRESETS = {
-    "paper": {"link": "exp", "bias": "residual", "channel_weight": "alpha", "layer_weight": "product", "filter_redundant": None},
+    "literal": {"link": "exp", "bias": "residual", "channel_weight": "alpha", "layer_weight": "product", "filter_redundant": None},
     "tuned": {"link": "exp", "bias": "residual", "channel_weight": "pixel_positive", "layer_weight": "contribution",
               "filter_redundant": None},
 }
@@ -51,6 +52,10 @@ class Parts(NamedTuple):
 
 def _settings(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     """The preset's options, those that were given in their place; ValueError for a value that is not accepted."""
+    if preset == "paper":
+        warnings.warn('preset "paper" is called "literal": it is a literal reading of an abstract, not the paper\'s own method; '
+                      'the old name goes with version 0.3', DeprecationWarning, stacklevel=3)
+        preset = "literal"
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r}; accepted: {', '.join(PRESETS)}")
     chosen: dict[str, Any] = PRESETS[preset] | {k: v for k, v in given.items() if v is not None}
@@ -145,7 +150,7 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
         L = N(sum_l lambda_l Up N(M_l)),    M_l = ReLU(sum_k w_k A_k + b_l),    sum_l lambda_l = 1
 
     images (B, 3, H, W) -> heat map (B, H, W) in [0, 1], from one forward and one backward pass for all layers. layer: None
-    (`stages`), a name or module, a list, "all" (every convolution). preset: "paper" (the literal reading) or "tuned"; every
+    (`stages`), a name or module, a list, "all" (every convolution). preset: "literal" (of the abstract) or "tuned"; every
     option that is given overrides it:
     link            Y = f(S): linear, exp, softplus, sigmoid, tanh, square, or a function (`links.link_derivatives`); log_odds,
                     softmax (one more forward pass, and one backward per rival class that the share `mass` of their probability

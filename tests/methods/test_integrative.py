@@ -167,9 +167,9 @@ def test_huge_logits(link, size, tiny, images):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-4), (torch.float64, 1e-10)], ids=["float32", "float64"])
-@pytest.mark.parametrize("options", [{"preset": "paper"}, {"preset": "tuned"}, {"link": "softmax", "channel_weight": "alpha"},
+@pytest.mark.parametrize("options", [{"preset": "literal"}, {"preset": "tuned"}, {"link": "softmax", "channel_weight": "alpha"},
                                      {"link": "sigmoid", "channel_weight": "alpha", "filter_redundant": 0.9}],
-                         ids=["paper", "tuned", "softmax", "filtered"])
+                         ids=["literal", "tuned", "softmax", "filtered"])
 def test_batch_independence(options, dtype, tolerance):
     model = seeded(Tiny, size=16).to(dtype)
     rng = torch.Generator().manual_seed(5)
@@ -216,12 +216,14 @@ def test_links_of_all_logits_with_options(link, tiny, images):
 
 
 def test_presets_and_options(tiny, images):
-    paper = integrative_cam(tiny, images, 1, LAYERS, preset="paper")
-    assert torch.equal(paper, integrative_cam(tiny, images, 1, LAYERS, link="exp", bias="residual", channel_weight="alpha",
-                                              layer_weight="product"))
+    literal = integrative_cam(tiny, images, 1, LAYERS, preset="literal")
+    assert torch.equal(literal, integrative_cam(tiny, images, 1, LAYERS, link="exp", bias="residual", channel_weight="alpha",
+                                                layer_weight="product"))
+    with pytest.warns(DeprecationWarning, match='"paper" is called "literal"'):
+        assert torch.equal(integrative_cam(tiny, images, 1, LAYERS, preset="paper"), literal)
     tuned = integrative_cam(tiny, images, 1, LAYERS)
-    assert torch.equal(tuned, integrative_cam(tiny, images, 1, LAYERS, preset="tuned")) and not torch.equal(tuned, paper)
-    assert torch.equal(integrative_cam(tiny, images, 1, LAYERS, preset="paper", **PRESETS["tuned"]), tuned)
+    assert torch.equal(tuned, integrative_cam(tiny, images, 1, LAYERS, preset="tuned")) and not torch.equal(tuned, literal)
+    assert torch.equal(integrative_cam(tiny, images, 1, LAYERS, preset="literal", **PRESETS["tuned"]), tuned)
     assert torch.equal(integrative_cam(tiny, images, 1), tuned)  # its stages are LAYERS
     assert torch.equal(integrative_cam(tiny, images, 1, [tiny.relu1, "relu2", "relu3"]), tuned)
     assert len(integrative_cam(tiny, images, 1, "all", return_parts=True).maps) == len(find_layers(tiny, "all"))
@@ -241,7 +243,7 @@ def test_nothing_of_the_callers_changes(images):
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"preset": "best"}, "preset 'best'; accepted: paper, tuned"),
+    ({"preset": "best"}, "preset 'best'; accepted: literal, tuned"),
     ({"link": "relu"}, "link 'relu'; accepted: linear, exp, softplus, sigmoid, tanh, square, softmax, log_odds, or a function"),
     ({"bias": "all"}, "bias 'all'; accepted: none, residual, fullgrad, classifier"),
     ({"channel_weight": "mean"}, "channel_weight 'mean'; accepted: alpha, gradient, pixel, pixel_positive"),

@@ -69,7 +69,7 @@ def cases(suite: str) -> list[Case]:
     return [
         *(Case("grad_cam", batch, {}) for batch in BATCHES[suite]),
         *(Case(name, 8, {}) for name in GRAD_CAM_FAMILY[1:]),
-        Case("integrative_cam", 1, {}), Case("integrative_cam", 8, {}), Case("integrative_cam", 8, {"preset": "paper"}),
+        Case("integrative_cam", 1, {}), Case("integrative_cam", 8, {}), Case("integrative_cam", 8, {"preset": "literal"}),
         Case("integrated_grad_cam", 8, {"steps": 10}), Case("gig_cam", 8, {"steps": 10}), Case("gig_cam_m", 1, {"steps": 3}),
         Case("score_cam", 1, {}), Case("cluster_cam", 1, {"n_clusters": 10}), Case("combined_cam", 1, {"n_clusters": 8}),
         Case(METRIC, 1, {"steps": 28}),
