@@ -27,7 +27,8 @@ from .parts.rivals import rival_derivatives
 BIASES = ("none", "residual", "fullgrad", "classifier")
 CHANNEL_WEIGHTS = ("alpha", "gradient", "pixel", "pixel_positive")
 PRESETS = {
-    "literal": {"link": "exp", "bias": "residual", "channel_weight": "alpha", "layer_weight": "product", "filter_redundant": None},
+    "literal": {"link": "exp", "bias": "residual", "channel_weight": "alpha", "layer_weight": "product",
+                "filter_redundant": None},
     "tuned": {"link": "exp", "bias": "residual", "channel_weight": "pixel_positive", "layer_weight": "contribution",
               "filter_redundant": None},
 }
