@@ -81,7 +81,7 @@ class Power:
 def functions_of(name: str, known: dict[str, Method]) -> list[Callable[..., Tensor]]:
     """'grad_cam+C+M' -> the method, and what stands around it (`AROUND`), from within. ValueError if unknown."""
     base, *around = name.split("+")
-    if base not in known or not all(mark in AROUND for mark in around):
+    if base not in known or not all(mark in AROUND for mark in around) or len({*around}) < len(around):
         raise ValueError(f"unknown method {name!r}; {nearest(base, known)}accepted: {', '.join(known)}, {CENTRE}, with options "
                          "as name:option=value; name+M for several scales, +C for copies, +L less the contrary's map; and ^G at "
                          "the end for a power of the map")
@@ -282,8 +282,7 @@ def _boxes(sample: Sample, position: int | None) -> Tensor:
 
 def _ink(sample: Sample, position: int | None) -> Tensor:
     """The pixels of a sample's class, (H, W) bool; no box where they are not known."""
-    masks: list[Tensor] | None = getattr(sample, "masks", None)
-    return NO_BOXES if position is None or masks is None else masks[position]
+    return NO_BOXES if position is None or sample.masks is None else sample.masks[position]
 
 
 def _head(sample: Sample, position: int | None, target: int) -> Row:

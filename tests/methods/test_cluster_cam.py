@@ -391,7 +391,7 @@ def test_half_precision(tiny, images):
     ({"n_clusters": 0}, ValueError, "n_clusters 0; accepted: a whole number from 1"),
     ({"n_clusters": 2.5}, TypeError, "n_clusters is 2.5; accepted"),
     ({"n_clusters": "many"}, ValueError, "n_clusters 'many' .*; accepted"),
-    ({"clustering": "fuzzy"}, ValueError, "clustering 'fuzzy'; accepted: kmeans, spectral, random, consecutive, or an estimator"),
+    ({"clustering": "fuzzy"}, ValueError, "clustering 'fuzzy'; accepted: kmeans, agglomerative, spectral, "),
     ({"clustering": 3}, TypeError, "clustering is 3; accepted"),
     ({"baseline": "white"}, ValueError, "baseline 'white'; accepted: black, mean, blur, or a tensor"),
     ({"baseline": 0}, TypeError, "baseline is a int; accepted"),

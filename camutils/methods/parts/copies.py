@@ -1,6 +1,7 @@
 """A method averaged over copies of the picture that say the same: moved a little, mirrored, or with a little noise."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -29,12 +30,17 @@ def moved(x: Tensor, down: int, right: int) -> Tensor:
     return pad(x, (far,) * 4, mode="replicate")[..., far - down:far - down + H, far - right:far - right + W]
 
 
+def _laid_back(maps: Tensor, down: int, right: int) -> Tensor:
+    """Maps (B, H, W) of pictures that were moved, over the pictures themselves."""
+    return moved(maps[:, None], -down, -right)[:, 0]
+
+
 def _shifts(images: Tensor, size: float) -> Iterator[Copy]:
     """Four copies, moved by `size` of the shorter side along the diagonals."""
     step = max(1, round(size * min(images.shape[-2:])))
     for down in (-step, step):
         for right in (-step, step):
-            yield Copy(moved(images, down, right), lambda L, d=down, r=right: moved(L[:, None], -d, -r)[:, 0])  # type: ignore[misc]
+            yield Copy(moved(images, down, right), partial(_laid_back, down=down, right=right))
 
 
 def _flips(images: Tensor, size: float) -> Iterator[Copy]:
