@@ -93,13 +93,16 @@ def check_unit(maps: Tensor) -> None:
         raise ValueError(f"maps reach from {float(maps.min()):.3g} to {float(maps.max()):.3g}; accepted: 0 to 1 (see normalise)")
 
 
-def check_stack(maps: Tensor) -> Tensor:
-    """The maps, without their graph, if they are finite floats (B, H, W), of whatever size. Raises TypeError, ValueError."""
+def check_stack(maps: Tensor, listed: bool = False) -> Tensor:
+    """The maps, without their graph, if they are finite floats (B, H, W), of whatever size. Raises TypeError, ValueError.
+
+    listed: the message says that the caller takes a list of maps, too.
+    """
     if not isinstance(maps, Tensor) or not maps.is_floating_point():
         got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
-        raise TypeError(f"maps are {got}; accepted: a float tensor (B, H, W)")
+        raise TypeError(f"maps are {got}; accepted: a float tensor (B, H, W){', or a list of float tensors (H, W)' * listed}")
     if maps.ndim != 3 or 0 in maps.shape:
-        raise ValueError(f"maps have shape {tuple(maps.shape)}; accepted: (B, H, W)")
+        raise ValueError(f"maps have shape {tuple(maps.shape)}; accepted: (B, H, W){', or a list of (H, W)' * listed}")
     if not maps.isfinite().all():
         raise ValueError("maps hold NaN or Inf; accepted: finite values")
     return maps.detach()

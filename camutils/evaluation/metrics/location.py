@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ...core.maps import normalise
 from ..statistics import class_mean
+from .forward import check_stack
 
 __all__ = ["box_mask", "box_share", "centre_map", "class_mean", "energy_game", "pointing_game"]
 
@@ -59,20 +60,13 @@ def check_pairs(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes]) -> list
         stacks = [maps]
     else:
         stacks = [m[None] if isinstance(m, Tensor) else m for m in maps]
-    for stack in stacks:
-        if not isinstance(stack, Tensor) or not stack.is_floating_point():
-            got = stack.dtype if isinstance(stack, Tensor) else type(stack).__name__
-            raise TypeError(f"maps are {got}; accepted: a float tensor (B, H, W), or a list of float tensors (H, W)")
-        if stack.ndim != 3 or 0 in stack.shape:
-            raise ValueError(f"maps have shape {tuple(stack.shape)}; accepted: (B, H, W), or a list of (H, W)")
-        if not stack.isfinite().all():
-            raise ValueError("maps hold NaN or Inf; accepted: finite values")
+    stacks = [check_stack(stack, listed=True) for stack in stacks]
     count = sum(len(s) for s in stacks)
     if not count or len(boxes) != count:
         raise ValueError(f"{count} maps and boxes of {len(boxes)} images; accepted: one or more maps, boxes of as many images")
     if isinstance(maps, Tensor):
-        return [(maps.detach(), list(boxes))]
-    return [(s.detach(), [b]) for s, b in zip(stacks, boxes, strict=True)]
+        return [(stacks[0], list(boxes))]
+    return [(s, [b]) for s, b in zip(stacks, boxes, strict=True)]
 
 
 def pointing_game(maps: Tensor | Sequence[Tensor], boxes: Sequence[Boxes], tolerance: float = 15) -> Tensor:
