@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .evaluation.benchmark import HELP
+from .memory import keep_memory
 from .networks.given import HELP as NETWORK
 from .places import BUILD
 
@@ -222,6 +223,7 @@ def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg, s
 
 def main() -> None:
     """Run the command line; what was asked wrongly is one line on stderr and exit status 2."""
+    keep_memory()
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except ModuleNotFoundError as error:

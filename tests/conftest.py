@@ -12,8 +12,11 @@ import torch
 from torch import nn
 
 from camutils.book import render, reproduce
+from camutils.memory import keep_memory
 from camutils.networks.random_weights import randomise, seeded  # noqa: F401
 from camutils.places import ROOT
+
+keep_memory()  # here and in the kernels of notebooks
 
 
 class Tiny(nn.Module):

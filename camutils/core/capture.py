@@ -151,7 +151,7 @@ def capture(model: nn.Module, layers: Layer, *, gradients: bool = False) -> Iter
         stack.callback(net.register_forward_pre_hook(begin, with_kwargs=True).remove)
         if following.chains:
             stack.enter_context(following)
-        if any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in [model, *net.modules()]):
+        if any("_orig_mod" in m._modules or m._compiled_call_impl is not None for m in [model, *net.modules()]):
             stack.enter_context(STANCE)  # which is the whole process's: one thread at a time
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(evaluating(network))

@@ -38,34 +38,42 @@ def find_layers(model: nn.Module, layer: Layer = None, images: Tensor | None = N
     TypeError for anything else.
     """
     net = unwrap(model)
-    named = dict(net.named_modules())
-    if isinstance(layer, str) and layer == "all" and "all" not in named:
-        return {n: m for n, m in named.items() if isinstance(m, nn.Conv2d)}
+    if isinstance(layer, str) and layer == "all" and _module(net, "all") is None:
+        return {n: m for n, m in net.named_modules() if isinstance(m, nn.Conv2d)}
     asked = list(layer) if isinstance(layer, (list, tuple)) else [layer]
     if not asked:
         raise ValueError("an empty list of layers was given; accepted: at least one layer")
     found: dict[str, nn.Module] = {}
     for one in asked:
-        name = default_layer(as_network(model), images, targets) if one is None else _name_of(net, named, one)
+        name = default_layer(as_network(model), images, targets) if one is None else _name_of(net, one)
         if name in found:
             raise ValueError(f"layer {name!r} was given twice; accepted: every layer once")
-        found[name] = named[split_name(name)[0]]
+        module = _module(net, split_name(name)[0])
+        assert module is not None  # `_name_of` has looked, and `default_layer` names what it has seen
+        found[name] = module
     return found
 
 
-def _name_of(net: nn.Module, named: dict[str, nn.Module], layer: object) -> str:
+def _module(net: nn.Module, name: str) -> nn.Module | None:
+    """The module of a dotted name, "" the network, or None; asked at every call, so without a list of all names."""
+    found: nn.Module | None = net
+    for part in name.split(".") if name else ():
+        found = dict(found.named_children()).get(part) if found is not None else None
+    return found
+
+
+def _name_of(net: nn.Module, layer: object) -> str:
     if isinstance(layer, nn.Module):
         inner = unwrap(layer)
-        name = next((n for n, m in named.items() if m is layer or unwrap(m) is inner), None)
+        name = next((n for n, m in net.named_modules() if m is layer or unwrap(m) is inner), None)
         if name is None:
             raise ValueError(f"the given {type(layer).__name__} is not a module of this {type(net).__name__}")
         return name
     if not isinstance(layer, str):
         raise TypeError(f"layer is a {type(layer).__name__}; accepted: None, a dotted name, a module, a list of these, or 'all'")
-    if layer in named and layer:
-        return layer
     module = split_name(layer)[0]
-    if module not in named or not module:
+    if not module or _module(net, module) is None:
+        named = [n for n, _ in net.named_modules()]
         near = get_close_matches(layer, named, 4, 0.4) or [n for n in named if n.count(".") == 0 and n]
         raise ValueError(f"unknown layer {layer!r} in {type(net).__name__}; nearest: {', '.join(near)}")
     return layer

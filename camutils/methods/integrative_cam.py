@@ -95,33 +95,31 @@ def _differentiate(model: nn.Module, images: Tensor, targets: Targets, layer: La
 
 def weigh(A: Tensor, dY: Tensor, rule: str, alpha_of: Callable[[], Tensor]) -> Tensor:
     """sum_k w_k A_k before bias and ReLU, (B,h,w): w per channel (alpha, gradient), or dY/dA at every position (pixel)."""
-    if rule.startswith("pixel"):
-        share = dY * A
-        if rule == "pixel_positive":
-            share.mul_(dY > 0)
-        return share.sum(1)
+    if rule == "pixel":
+        return (dY * A).sum(1)
+    if rule == "pixel_positive":
+        return relu(dY).mul_(A).sum(1)
     if rule == "alpha":
-        w = alpha_of().mul_(dY).mul_(dY > 0).sum((2, 3))  # sum_ij alpha ReLU(dY), without another copy
+        w = alpha_of().mul_(relu(dY)).sum((2, 3))
     else:
         w = dY.mean((2, 3))
     return einsum("bk,bkhw->bhw", w, A)
 
 
-def _bias(model: nn.Module, images: Tensor, targets: Targets, seen: Probed, beta: dict[str, Tensor],
-          kind: str) -> Callable[[str], Tensor | int]:
-    """Function: layer name -> b_l, a number per image (B,1,1) or a map (B,h,w)."""
+def _bias(model: nn.Module, images: Tensor, targets: Targets, seen: Probed, kind: str) -> Callable[[str, Tensor], Tensor | int]:
+    """Function: layer name, its beta (B,) -> b_l, a number per image (B,1,1) or a map (B,h,w)."""
     if kind == "none":
-        return lambda n: 0
+        return lambda n, beta: 0
     if kind == "fullgrad":
         own = own_biases(model, images, list(seen.A))
         live = {n: (A != 0) & (A != 6) for n, A in seen.A.items()}  # ReLU and ReLU6 let no gradient through elsewhere
-        return lambda n: einsum("k,bkhw->bhw", own[n].to(seen.g[n].dtype), seen.g[n] * live[n])
-    if kind == "classifier":
-        beta = dict.fromkeys(seen.A, classifier_bias(model, seen.output, targets, len(seen.S)))
+        return lambda n, beta: einsum("k,bkhw->bhw", own[n].to(seen.g[n].dtype), seen.g[n] * live[n])
+    of_classifier = classifier_bias(model, seen.output, targets, len(seen.S)) if kind == "classifier" else None
 
-    def spread(n: str) -> Tensor:
+    def spread(n: str, beta: Tensor) -> Tensor:
+        number = beta if of_classifier is None else of_classifier
         cells = seen.A[n][0, 0].numel()  # h w
-        return (beta[n] / cells).to(seen.g[n].dtype)[:, None, None]
+        return (number / cells).to(seen.g[n].dtype)[:, None, None]
 
     return spread
 
@@ -173,13 +171,13 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
     asked = stages(model, images, targets) if layer is None else layer
     seen, dY, alpha_of = _differentiate(model, images, targets, asked, chosen["link"], mass)
     names, A, g = tuple(seen.A), list(seen.A.values()), list(seen.g.values())
-    explained = torch.stack([einsum("bn,bn->b", d.flatten(1), a.flatten(1)) for a, d in zip(A, g, strict=True)], 1)
-    weights = layer_weights(A, g, chosen["layer_weight"], explained)
-    beta = seen.S.to(explained.dtype)[:, None] - explained
-    b = _bias(model, images, targets, seen, dict(zip(names, beta.unbind(1), strict=True)), chosen["bias"])
     rule, maps = chosen["channel_weight"], dict[str, Tensor]()
-    for n, a in zip(names, A, strict=True):
-        maps[n] = relu(weigh(a, dY[n], rule, partial(alpha_of, n)) + b(n))
+    b = _bias(model, images, targets, seen, chosen["bias"])
+    explained = torch.stack([(a * d).sum((1, 2, 3)) for a, d in zip(A, g, strict=True)], 1)  # (B,L)
+    beta = seen.S.to(explained.dtype)[:, None] - explained
+    for i, (n, a) in enumerate(zip(names, A, strict=True)):
+        maps[n] = relu(weigh(a, dY[n], rule, partial(alpha_of, n)) + b(n, beta[:, i]))
+    weights = layer_weights(A, g, chosen["layer_weight"], explained)
     kept = torch.ones_like(weights, dtype=torch.bool)
     if chosen["filter_redundant"]:
         shown = torch.stack([normalise(upsample(M, images.shape[-2:])) for M in maps.values()], 1)

@@ -17,7 +17,7 @@ import camutils
 from camutils.__main__ import main
 from camutils.core.maps import shown_maps
 from camutils.evaluation import machine
-from camutils.evaluation.speed import bounds, cases, curves, harness, memory, open_suite, path_loop, rivals, suite, table
+from camutils.evaluation.speed import bounds, cases, curves, full, harness, memory, open_suite, path_loop, rivals, suite, table
 from camutils.evaluation.speed.harness import Contestant
 from camutils.evaluation.speed.subjects import Fewer, describe, fewer, frozen
 
@@ -261,6 +261,23 @@ def test_a_table_goes_on_where_it_stopped(tmp_path):
     again.add([{**key, "batch": 1, "contestant": "ours"}])
     assert len(table.Table(tmp_path / "ratios.csv").rows) == 2
     assert table.aligned(again.rows, ["contestant", "ratio"]) == ["contestant  ratio", "ours        1.5", "ours"]
+
+
+def test_hours_of_whole_sets_worked_by_hand():
+    """8 pictures in 4 s are half a second each; a path of 10 steps of 30 takes three times as long as was timed."""
+    head = {"suite": "cpu", "network": "n", "contestant": "ours", "setting": ""}
+    rows = [{**head, "method": "grad_cam", "options": "", "batch": 1, "seconds": 3.0},
+            {**head, "method": "grad_cam", "options": "", "batch": "8", "seconds": "4.0"},
+            {**head, "method": "grad_cam", "options": "", "batch": 8, "seconds": 1.0, "contestant": "captum"},
+            {**head, "method": "gig_cam", "options": "steps=10", "batch": 8, "seconds": 4.0},
+            {**head, "method": "integrative_cam", "options": "preset=literal", "batch": 8, "seconds": 4.0},
+            {**head, "method": "deletion_insertion", "options": "steps=28", "batch": 1, "seconds": 7.2},
+            {**head, "method": "score_cam", "options": "", "batch": 1, "seconds": 9.0, "setting": "first 64 channels"}]
+    found = {row["method"]: row for row in full.full_sets(rows)}
+    assert {name: row["seconds"] for name, row in found.items()} == {"grad_cam": 0.5, "gig_cam": 1.5, "deletion_insertion": 7.2}
+    assert found["deletion_insertion"]["ILSVRC2012 val"] == pytest.approx(100)  # 50 000 x 7.2 s
+    assert found["grad_cam"]["VOC2012 val"] == pytest.approx(5823 / 7200)
+    assert full.default_steps("integrated_grad_cam") == 50 and full.default_steps("grad_cam") == 1
 
 
 def test_times_of_two_machines_are_not_mixed(tmp_path, monkeypatch):

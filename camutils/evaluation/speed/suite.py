@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch.utils.benchmark import timer
 
+from ...memory import memory_kept
 from ...places import BUILD, DATA
 from ..machine import machine
 from ..results import write_whole
 from .bounds import Best, bounds
 from .cases import NAMES, TARGETS, Case, call, cases, parts, seen_by
 from .curves import curves, measure, slope, verdict
+from .full import SETS, full_sets
 from .harness import Contestant, interleave, paired, passes, rounds_for, spread, threads
 from .rivals import rivals
 from .subjects import NETWORKS, Subject, check_network, subject
@@ -102,7 +104,7 @@ def curve_rows(suite: str, own: Subject, methods: Sequence[str], table: Table, r
 
 def check_machine(out: Path) -> dict[str, Any]:
     """The machine, written into the folder. ValueError where the folder holds times of another one."""
-    here, path = machine(PACKAGES), out / "machine.json"
+    here, path = machine(PACKAGES) | {"freed_memory": memory_kept()}, out / "machine.json"
     if path.exists():
         there = json.loads(path.read_text())
         other = [f"{k} is {there.get(k)} there, {here.get(k)} here" for k in {*here, *there} if there.get(k) != here.get(k)]
@@ -168,13 +170,15 @@ def _run(suite: str, networks: Sequence[str], methods: Sequence[str], which: Seq
     if judged:
         print("\n".join(["", f"{sum(row['verdict'] == 'met' for row in judged)} of {len(judged)} targets met",
                          *aligned(judged, VERDICTS)]))
+        print("\n".join(["", "for whole validation sets, one class a picture, in h (seconds: a picture)",
+                         *aligned(full_sets(ratios.rows), ("suite", "network", "method", "seconds", *SETS))]))
 
 
 def measure_network(suite: str, own: Subject, methods: Sequence[str], which: Sequence[str], rounds: int | None, ratios: Table,
                     grown: Table) -> None:
     """All that is asked of one network and not there yet: measured, written, printed."""
     best = Best(own)
-    for case in cases(suite) if "ratios" in which else ():
+    for case in cases(suite, own.name) if "ratios" in which else ():
         key = {"suite": suite, "network": own.name, "method": case.method, "options": case.label, "batch": case.batch}
         if case.method in methods and not ratios.holds(**key):
             rows = ratio_rows(suite, case, own, best, rounds)

@@ -13,8 +13,8 @@ def _shares(values: Tensor) -> Tensor:
 
 
 def _mean_sizes(values: list[Tensor]) -> Tensor:
-    """Mean of the absolute values, layer by layer: (B, L). As a 1-norm it needs no copy of the largest layers."""
-    return torch.stack([torch.linalg.vector_norm(v, 1, (1, 2, 3)) / v[0].numel() for v in values], 1)
+    """Mean of the absolute values, layer by layer: (B, L). torch's 1-norm needs no copy, but takes four times as long."""
+    return torch.stack([v.abs().mean((1, 2, 3)) for v in values], 1)
 
 
 def layer_weights(A: list[Tensor], g: list[Tensor], rule: str = "contribution", explained: Tensor | None = None) -> Tensor:

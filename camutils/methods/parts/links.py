@@ -117,7 +117,8 @@ def alpha(A: Tensor, g: Tensor, S: Tensor | None = None, link: Link = "exp", *, 
     _, second, third = (d[:, None, None, None] for d in link_derivatives(S, link))
     curved = second != 0
     slope = A.sum((2, 3), keepdim=True) * (third / torch.where(curved, second, 1))
-    return _reciprocal(slope * g, curved, third, A, None if link == "exp" else floor).masked_fill_(g == 0, 0)
+    some = g.clone().ne_(0)  # 1 or 0 as numbers: a mask of booleans takes five times as long
+    return _reciprocal(slope * g, curved, third, A, None if link == "exp" else floor).mul_(some)
 
 
 def alpha_from(A: Tensor, second: Tensor, third: Tensor, *, floor: float | None = 1.0) -> Tensor:
@@ -137,7 +138,7 @@ def _reciprocal(slope: Tensor, curved: Tensor, third: Tensor, A: Tensor, floor: 
     denominator = slope.add_(2)
     if floor is not None:
         denominator.clamp_(min=floor)
-    found = denominator.reciprocal().masked_fill_(denominator == 0, 0)
+    found = denominator.reciprocal_().nan_to_num_(nan=torch.nan, posinf=0, neginf=0)
     if not curved.all():
         found = torch.where(curved, found, (third == 0).to(found.dtype) / A[0, 0].numel())
     return found

@@ -52,8 +52,9 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
         G = the `fraction` of smallest rank among the pixels with p < p_max;   gamma = (a sum v - sum p v) / sum_G (p_max - p) v
         p <- p + min(gamma, 1) (p_max - p) on G
 
-    p, rank, v (B,P): progress, what orders the pixels, how far apart x and x' are there. Pixels of equal rank move together,
-    pixels with v = 0 are of no consequence. All images at once: one sort, then a threshold per pass; images that are there wait.
+    p, rank, v (B,P): progress; what orders the pixels, whole numbers; how far apart x and x' are there. Pixels of equal rank move
+    together, pixels with v = 0 are of no consequence. All images at once: one sort, then a threshold per pass; images that are
+    there wait.
     """
     p_min, p_max = max(a - max_dist, 0.0), min(a + max_dist, 1.0)
     passes = torch.ones(len(p), 1, dtype=torch.long, device=p.device)
@@ -61,8 +62,8 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
         return torch.full_like(p, min(a, 1.0)), passes[:, 0]
     p = p.clamp(min=p_min)
     free = (p < p_max) & (v > 0)                                         # (B,P) may still move
-    rank = rank.masked_fill(~free | rank.isnan(), torch.inf)
-    ranked = rank.sort(1).values
+    rank = rank.masked_fill(~free, torch.iinfo(rank.dtype).max)
+    ranked = _sorted(rank)
     left = free.sum(1, keepdim=True)                                     # (B,1) how many may still move
     done = torch.zeros_like(left)                                        # (B,1) how many have moved
     missing = a * v.sum(1, keepdim=True) - (p * v).sum(1, keepdim=True)  # (B,1) what the sum still lacks
@@ -82,6 +83,13 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
         if not active.any():
             return p, passes[:, 0]
         passes = passes + active
+
+
+def _sorted(rank: Tensor) -> Tensor:
+    """Every row (B,P) in order. A CPU sorts whole numbers by radix, six times as fast, if it gets one row at a time."""
+    if rank.device.type == "cpu":
+        return torch.stack([row.sort().values for row in rank])
+    return rank.sort(1).values
 
 
 def _part_of(count: Tensor, fraction: float) -> Tensor:
@@ -119,16 +127,18 @@ def _walk(signed_map: Callable[[Tensor], Tensor], images: Tensor, baseline: Tens
         M = signed_map(x)
         if M.ndim != 3 or len(M) != B:
             raise ValueError(f"the path's map has shape {tuple(M.shape)}; accepted: ({B}, h, w)")
-        rank = p if max_dist == 0 else _ranks(M, (H, W), order, draw).to(v)
+        rank = p if max_dist == 0 else _ranks(M, (H, W), order, draw).to(v.device)
         p, passes = advance(p, rank, v, (t + 1) / steps, fraction, max_dist)
         yield Step(t, x, M, shown[:, 0], passes)
 
 
 def _ranks(M: Tensor, size: Sequence[int], order: str, draw: torch.Generator) -> Tensor:
-    """What orders the pixels (B,P), lowest first. |S| that differ by no more than rounding, 64 eps max |S|, are ties."""
+    """What orders the pixels (B,P), whole numbers, lowest first. |S| that differ by no more than rounding, 64 eps max |S|, are
+    ties; where S is not a number, no pixel goes before another."""
     if order == "random":
-        return torch.rand(1, size[0] * size[1], generator=draw).expand(len(M), -1)
+        drawn = torch.rand(1, size[0] * size[1], generator=draw)
+        return (drawn * 2**24).long().expand(len(M), -1)  # as many values as there are
     S = upsample(M, size).abs().flatten(1)
     grain = 64 * torch.finfo(S.dtype).eps * S.amax(1, keepdim=True)
-    rank = (S / torch.where(grain > 0, grain, 1)).round()
+    rank = (S / torch.where(grain > 0, grain, 1)).round().nan_to_num(0).long()
     return rank if order == "lowest" else -rank

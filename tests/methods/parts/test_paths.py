@@ -240,7 +240,7 @@ def walks(draw):
     B, P, T = draw(st.integers(1, 3)), draw(st.integers(1, 30)), draw(st.integers(1, 6))
     rng = torch.Generator().manual_seed(draw(st.integers(0, 10**6)))
     v = torch.rand(B, P, generator=rng, dtype=torch.float64) * torch.randint(0, 3, (B, P), generator=rng)
-    ranks = torch.randint(0, draw(st.sampled_from([1, 3, 1000])), (T, B, P), generator=rng).double()
+    ranks = torch.randint(0, draw(st.sampled_from([1, 3, 1000])), (T, B, P), generator=rng)
     return v, ranks, draw(st.floats(1e-3, 1)), draw(st.one_of(st.floats(1e-3, 1), st.sampled_from([0, 0.02, 1])))
 
 
@@ -273,7 +273,7 @@ def test_advance(walk):
 
 def test_numbers_worked_by_hand():
     """Ten pixels of distance 1, ranks 0 to 9, from 0 to a mean of 0.4: groups of ceil(n / 4) are 3, 2 (of 7), 2 (of 5)."""
-    p, v, rank = torch.zeros(2, 10), torch.ones(2, 10), torch.arange(10.0).expand(2, 10)
+    p, v, rank = torch.zeros(2, 10), torch.ones(2, 10), torch.arange(10).expand(2, 10)
     new, passes = advance(p, rank, v, 0.4, 0.25, 0.2)
     # the corridor is 0.2 to 0.6: all at 0.2, 2 of 4 still missing; groups hold 1.2 and 0.8
     assert_close(new, torch.tensor([0.6] * 5 + [0.2] * 5).expand(2, 10))
@@ -281,7 +281,7 @@ def test_numbers_worked_by_hand():
     new, passes = advance(p, rank, v * torch.tensor([[1.0], [0.0]]), 0.4, 0.25, 1)
     assert_close(new[0], torch.tensor([1.0] * 3 + [0.5] * 2 + [0.0] * 5))
     assert passes.tolist() == [2, 1]
-    p, v, rank = torch.zeros(1, 100), torch.ones(1, 100), -torch.arange(100.0)[None]
+    p, v, rank = torch.zeros(1, 100), torch.ones(1, 100), -torch.arange(100)[None]
     new, passes = advance(p, rank, v, 0.08, 0.07, 1)  # 0.07 of 100 is 7, whatever 0.07 * 100 is in binary; then 7 of 93
     assert_close(new, torch.tensor([[0.0] * 86 + [1 / 7] * 7 + [1.0] * 7]))
     assert passes.tolist() == [2]
