@@ -37,7 +37,7 @@ def normalise(maps: Tensor) -> Tensor:
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     span = high - low
     flat = span <= 16 * torch.finfo(maps.dtype).eps * torch.maximum(low.abs(), high.abs())
-    return torch.where(flat, 0, (maps - low) / torch.where(flat, 1, span))
+    return (maps - low) / span.masked_fill(flat, torch.inf)
 
 
 def _rounding(maps: Tensor) -> Tensor:

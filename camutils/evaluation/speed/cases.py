@@ -110,9 +110,9 @@ def parts(case: Case, own: Subject, x: Tensor, classes: Tensor) -> list[Part]:
         return [Part("head", B, scale, options["steps"]) for scale in options.get("scales", SCALES)]
     if case.method == "score_cam":
         live = shown_maps(activation(own.model, x, classes, own.layer)[0])  # a flat channel costs no pass
-        return [Part("forward", B + int(live.sum()))]
+        return [Part("forward", B), Part("forward", int(live.sum()))]  # the masks are made of what the first pass shows
     if case.method == "cluster_cam":
-        return [Part("forward", B * (1 + options["n_clusters"]))]
+        return [Part("forward", B), Part("forward", B * options["n_clusters"])]
     if case.method == "combined_cam":
         return [Part("stages", B), Part("forward", B * options["n_clusters"])]
     if case.method == METRIC:

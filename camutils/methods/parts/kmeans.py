@@ -2,7 +2,8 @@
 
 A channel's row is its activation as a vector of length 1, rounded to 2^-12. Rows, their sums and their products are then whole
 multiples of 2^-24, which float64 adds without rounding in any order: neither the batch around an image nor the number of threads
-changes a label. Letters: K channels, Z = h w positions, n clusters, R restarts. Derived in notebooks/30_cluster_cam.
+changes a label, and no autocast touches them. Letters: K channels, Z = h w positions, n clusters, R restarts. Derived in
+notebooks/30_cluster_cam.
 """
 
 from math import ceil, log, sqrt
@@ -10,8 +11,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from ...core.maps import einsum
 
 RACE = 4  # updates of every restart, before the best of them goes on alone
 
@@ -47,7 +46,7 @@ def _to_centres(rows: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
     """
     c = counts.clamp(min=1)
     own = (sums.square().sum(3) / c).masked_fill(counts == 0, torch.inf)
-    cross = einsum("bkz,brnz->brnk", rows, sums)
+    cross = sums @ rows[:, None].mT
     return cross.mul_(-2).add_(own[..., None]).div_(c[..., None])
 
 
@@ -113,7 +112,7 @@ def _lloyd(rows: Tensor, sums: Tensor, counts: Tensor, iterations: int) -> tuple
             labels = _fill_empty(labels, (distance + size).masked_fill(dead, 0), counts)
             member = (labels[:, :, None] == numbers).to(rows)
             counts = member.sum(3)
-        sums = einsum("brnk,bkz->brnz", member, rows)
+        sums = member @ rows[:, None]
     if labels is None:
         raise ValueError(f"{iterations} iterations; accepted: 1 or more")
     inertia = size.sum(2) - (sums.square().sum(3) / counts.clamp(min=1)).sum(2)  # sum |x|^2 - sum_n |c_n|^2 count_n

@@ -281,7 +281,7 @@ def test_numbers_worked_by_hand():
     new, passes = advance(p, rank, v * torch.tensor([[1.0], [0.0]]), 0.4, 0.25, 1)
     assert_close(new[0], torch.tensor([1.0] * 3 + [0.5] * 2 + [0.0] * 5))
     assert passes.tolist() == [2, 1]
-    p, v, rank = torch.zeros(1, 100), torch.ones(1, 100), -torch.arange(100)[None]
+    p, v, rank = torch.zeros(1, 100), torch.ones(1, 100), 99 - torch.arange(100)[None]
     new, passes = advance(p, rank, v, 0.08, 0.07, 1)  # 0.07 of 100 is 7, whatever 0.07 * 100 is in binary; then 7 of 93
     assert_close(new, torch.tensor([[0.0] * 86 + [1 / 7] * 7 + [1.0] * 7]))
     assert passes.tolist() == [2]
