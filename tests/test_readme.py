@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from camutils import photograph
-from camutils.book.readme_table import lines
+from camutils.book.readme_table import lines, time_lines
 from camutils.places import ROOT
 
 CODE = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -36,3 +36,8 @@ def test_the_commands_exist(command):
 
 def test_the_comparison_table_is_what_the_stored_results_say():
     assert "\n".join(lines()) in (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_times_is_what_was_stored():
+    said = (ROOT / "README.md").read_text()
+    assert all(table in said for table in "\n".join(time_lines()).split("\n\n"))

@@ -1,4 +1,7 @@
-"""The winner of a search, by the rule of data/experiments/README.md: better in place and at equal area, steady, cheap."""
+"""The winner of a search, by the rule of data/experiments/README.md: better in place and at equal area, steady, cheap.
+
+`python -m camutils.evaluation.winner` prints what the rule says of data/experiments/43_search.toml, from data/results.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,8 +11,13 @@ from torch import Tensor, nn
 
 from ..core.maps import Method
 from ..core.targets import Targets
+from ..datasets.scene import scene
+from ..methods import METHODS
+from ..networks.load import load_model
+from .experiments import find_runs
+from .measure import parse_method
 from .results import Row
-from .tables import column
+from .tables import column, read_results
 from .verdicts import WORTH
 
 UNSTEADY = ("unsteady_grey", "unsteady_noise")
@@ -81,13 +89,48 @@ def choose(tables: Sequence[list[Row]], cost: Mapping[str, float], base: str = "
 def _candidate(method: str, cost: float, own: list[tuple[float, float, float]],
                base: list[tuple[float, float, float]]) -> Candidate:
     AP, drop, unsteady = (sum(values) / len(own) for values in zip(*own, strict=True))
-    ratio = max(mine[2] / theirs[2] for mine, theirs in zip(own, base, strict=True))
+    ratio = max(_times(mine[2], theirs[2]) for mine, theirs in zip(own, base, strict=True))
     gain = sum((mine[0] - theirs[0]) / WORTH["pixel_ap"] + (theirs[1] - mine[1]) / WORTH["drop_15"]
                for mine, theirs in zip(own, base, strict=True)) / len(own)
     return Candidate(method, cost, AP, drop, unsteady, ratio, gain, cost <= MOST_PASSES and ratio <= MOST_UNSTEADY, False, False)
+
+
+def _times(mine: float, theirs: float) -> float:
+    """How many times as unsteady; beside a map that never moves, 1 for another one and infinitely often for any else."""
+    if theirs > 0:
+        return mine / theirs
+    return 1.0 if mine == theirs else float("inf")
 
 
 def _dominates(a: Candidate, b: Candidate) -> bool:
     """Is a no worse than b in all three, and better in one?"""
     mine, theirs = (-a.pixel_ap, a.drop_15, a.unsteady), (-b.pixel_ap, b.drop_15, b.unsteady)
     return mine != theirs and all(x <= y for x, y in zip(mine, theirs, strict=True))
+
+
+def searched(experiment: str = "43_search", base: str = "grad_cam") -> list[Candidate]:
+    """What the rule says of an experiment's methods, from its stored runs; passes are counted on one scene.
+
+    Raises FileNotFoundError where a run was not made yet, ValueError for an unknown experiment.
+    """
+    runs = find_runs([experiment])
+    tables = [read_results(run.name) for run in runs]
+    model, images = load_model("scenes_resnet", "cpu"), scene("tune", 0).image[None]
+    cost = {text: passes(parse_method(text, METHODS), model, images, 0) for text in runs[0].methods}
+    return choose(tables, cost, base)
+
+
+def lines(found: Sequence[Candidate]) -> list[str]:
+    """Candidates as lines of text, the winner marked *, the front +, what may not win in brackets."""
+    width = max(len(c.method) for c in found) + 2
+    said = [f"{'':2}{'method':{width}}{'passes':>7}{'AP':>7}{'Drop 15 %':>11}{'unsteady':>10}{'times':>7}{'gain':>7}"]
+    for c in found:
+        mark = "*" if c.wins else "+" if c.on_front else " "
+        name = c.method if c.may_win else f"({c.method})"
+        said.append(f"{mark} {name:{width}}{c.passes:7.2f}{c.pixel_ap:7.3f}{c.drop_15:11.1f}{c.unsteady:10.4f}"
+                    f"{c.unsteady_ratio:7.2f}{c.gain:7.2f}")
+    return said
+
+
+if __name__ == "__main__":
+    print("\n".join(lines(searched())))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from conftest import hooks
 
-from camutils.evaluation.winner import choose, passes
+from camutils.evaluation import winner
+from camutils.evaluation.winner import choose, lines, passes, searched
 from camutils.methods.cluster_cam import cluster_cam
 from camutils.methods.grad_cam import grad_cam
 from camutils.methods.parts.scales import multi_scale
@@ -63,3 +64,22 @@ def test_passes(tiny, images):
     scaled = passes(lambda *a: multi_scale(grad_cam, *a, scales=(1, 1.5)), tiny, x, 1)
     assert scaled == pytest.approx(1 + (round(1.5 * H) / H) ** 2)
     assert hooks(tiny) == before and torch.is_grad_enabled()
+
+
+def test_beside_a_map_that_never_moves():
+    still = table(grad_cam=(0.50, 40, 0.0), moves=(0.60, 36, 0.01), as_still=(0.60, 36, 0.0))
+    found = {c.method: c for c in choose([still], {"moves": 1, "as_still": 1})}
+    assert found["moves"].unsteady_ratio == float("inf") and not found["moves"].may_win
+    assert found["as_still"].unsteady_ratio == 1 and found["as_still"].wins
+
+
+def test_a_search_is_read_from_its_runs(monkeypatch):
+    """The passes are counted, the rows read, a line printed per method, the winner marked."""
+    names = ["grad_cam", "layer_cam", "cluster_cam:n_clusters=10"]
+    rows = table(**{"grad_cam": (0.5, 40, 0.1), "layer_cam": (0.6, 36, 0.1), "cluster_cam:n_clusters=10": (0.9, 10, 0.1)})
+    monkeypatch.setattr(winner, "find_runs", lambda asked: [type("Run", (), {"name": n, "methods": names}) for n in "ab"])
+    monkeypatch.setattr(winner, "read_results", lambda name: rows)
+    found = {c.method: c for c in searched()}
+    assert [found[name].passes for name in names] == [1, 1, 11] and found["layer_cam"].wins
+    said = lines(list(found.values()))
+    assert len(said) == 4 and said[1].startswith("  (cluster_cam") and said[2].startswith("* layer_cam")

@@ -101,7 +101,7 @@ def sample(own: Subject, part: Part) -> Part:
     return part._replace(images=max(s.chunk for s in settings(own, part)), times=1, scale=1)
 
 
-def try_settings(own: Subject, part: Part, repeat: int = 2) -> dict[Setting, float]:
+def try_settings(own: Subject, part: Part, repeat: int = 5) -> dict[Setting, float]:
     """Setting -> seconds, the least of `repeat` after a warm-up. One thread is tried where the format and the chunk are best."""
     asked, taken = sample(own, part), dict[Setting, float]()
 
