@@ -2,6 +2,7 @@
 
     forest(verdicts(rows, methods, metrics))        a row per method, a column per metric: which differences are decided
     heat_table(rows, methods, metrics)              every mean, coloured by how far it is from Grad-CAM's, or by its rank
+    difference_table(over_sets(sets, methods, ["pixel_ap"]))    a column per network: what is decided, and how large it is
     draw_contrast(axis, contrast_curve(rows))       where Grad-CAM's powers lie, in a plot of gain over loss
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from ..evaluation.results import Row
@@ -140,14 +141,53 @@ def heat_table(rows: list[Row], methods: Sequence[str], metrics: Sequence[str], 
     return figure
 
 
-def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray) -> None:
-    """The means into their cells, per cent as 12.3, shares as 0.123, black or white, whichever is read better (WCAG 2.1)."""
+def difference_table(found: dict[str, Sequence[Verdict]], labels: dict[str, str] | None = None, against: str = "Grad-CAM",
+                     title: str = "") -> Figure:
+    """Paired differences of one metric (`over_sets`): a row per method, a column per network or data set.
+
+    Better is blue, worse is red, in differences worth having; framed and bold: decided; a dash: not measured there, or from
+    too few images. Returns the figure. Raises ValueError unless all verdicts are of one metric.
+    """
+    cells = {(v.method, name): v for name, own in found.items() for v in own}
+    kinds = {v.metric for own in found.values() for v in own}
+    if len(kinds) != 1:
+        raise ValueError(f"verdicts of {', '.join(sorted(kinds)) or 'no metric'} given; accepted: those of one metric")
+    metric = kinds.pop()
+    methods, sign = list(dict.fromkeys(method for method, _ in cells)), 1 if higher(metric) else -1
+    values = np.array([[cells[m, n].difference if (m, n) in cells else np.nan for n in found] for m in methods])
+    worth = worth_having(metric)
+    figure, axis = plt.subplots(figsize=(3.4 + 1.0 * len(found), 1.6 + 0.36 * len(methods)), layout="constrained")
+    axis.set_facecolor("0.85")
+    bar = {"label": f"worse ← {against} → better\n(1: a difference worth having)", "extend": "both", "pad": 0.02}
+    extra("seaborn").heatmap(sign * values / worth, ax=axis, mask=np.isnan(values), linewidths=1, linecolor="white",
+                             cmap="vlag_r", vmin=-SPREAD, vmax=SPREAD, cbar_kws=bar)
+    _write_numbers(axis, values, np.full(len(found), worth), "+")
+    for text, (method, name) in zip(axis.texts, ((m, n) for m in methods for n in found), strict=True):
+        v = cells.get((method, name))
+        if v and v.decided and not v.note:
+            x, y = text.get_position()
+            text.set_fontweight("bold")
+            axis.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, ec="black", lw=1.2))
+    axis.xaxis.tick_top()
+    axis.set_xticks(np.arange(len(found)) + 0.5, list(found))
+    axis.set_yticks(np.arange(len(methods)) + 0.5, [label(m, labels) for m in methods], rotation=0)
+    axis.tick_params(length=0)
+    figure.suptitle(title or head(metric, wide=True))
+    figure.text(0.99, 0.01, "framed: decided", ha="right", va="bottom", fontsize=10)
+    return figure
+
+
+def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray, plus: str = "") -> None:
+    """The numbers into their cells, per cent as 12.3, shares as 0.123, with their sign where plus is "+".
+
+    Black or white, whichever is read better (WCAG 2.1).
+    """
     cells, luminance = axis.collections[0], extra("seaborn.utils").relative_luminance
     cells.update_scalarmappable()
     for (y, x), shade in zip(np.ndindex(means.shape), cells.get_facecolor(), strict=True):
         missing, digits = np.isnan(means[y, x]), 1 if worth[x] >= 1 else 3
         ink = "white" if luminance(shade) < 0.179 and not missing else "black"
-        text = "–" if missing else f"{means[y, x]:.{digits}f}"
+        text = "–" if missing else f"{means[y, x]:{plus}.{digits}f}"
         axis.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=11)
 
 

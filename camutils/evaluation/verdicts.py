@@ -78,6 +78,23 @@ def verdicts(rows: list[Row], methods: Sequence[str], metrics: Sequence[str], ag
     return decide(found, level)
 
 
+def over_sets(sets: dict[str, list[Row]], methods: Sequence[str], metrics: Sequence[str], against: str = "grad_cam",
+              level: float = 0.05, *, resamples: int = 2000, seed: int = 0) -> dict[str, list[Verdict]]:
+    """`verdicts` of several networks or data sets, name -> rows, all cells of all of them decided together.
+
+    A method that one of them does not have is left out there. Raises ValueError as `verdicts`, and for no sets.
+    """
+    if not sets:
+        raise ValueError("no sets of rows given; accepted: name -> rows, at least one")
+    found = {}
+    for name, rows in sets.items():
+        known = {row["method"] for row in rows}
+        own = [method for method in methods if method in known]
+        found[name] = verdicts(rows, own, metrics, against, level, resamples=resamples, seed=seed)
+    together = iter(decide([v for own in found.values() for v in own], level))
+    return {name: [next(together) for _ in own] for name, own in found.items()}
+
+
 def worth_having(metric: str) -> float:
     """The smallest difference worth having, in the metric's unit; "energy at equal drop" is asked as energy is."""
     name = metric.partition(" at equal ")[0]

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import same_color, to_rgb
 from seaborn.utils import relative_luminance
 
-from camutils.book.charts import colour, draw_contrast, forest, heat_table, label
+from camutils.book.charts import colour, difference_table, draw_contrast, forest, heat_table, label
 from camutils.book.figures import COLOURS
 from camutils.evaluation.verdicts import Verdict
 
@@ -146,3 +146,22 @@ def test_errors_leave_no_figure_behind(call, says):
     with pytest.raises(ValueError, match=says):
         call()
     assert not plt.get_fignums()
+
+
+def test_difference_table_shows_a_method_on_every_set():
+    found = {"one": [cell("layer_cam", "drop_15", -3.0), cell("mine", "drop_15", 1.0, False)],
+             "two": [cell("layer_cam", "drop_15", note="n < 30")]}
+    figure = difference_table(found, {"mine": "Mine"})
+    axis, bar = figure.axes
+    texts = {t.get_text(): t for t in axis.texts}
+    assert [t.get_text() for t in axis.texts] == ["-3.0", "–", "+1.0", "–"]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["one", "two"]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["LayerCAM", "Mine"]
+    assert texts["-3.0"].get_fontweight() == "bold" != texts["+1.0"].get_fontweight() and len(axis.patches) == 1
+    assert "Grad-CAM" in bar.get_ylabel() and figure.get_suptitle() == "Drop at 15 % area"
+    shades = axis.collections[0].get_facecolor()
+    red, blue = (to_rgb(shades[i])[0] - to_rgb(shades[i])[2] for i in (2, 0))
+    assert blue < 0 < red  # three points less of Drop is better, one more is worse
+    for wrong in ({}, {"one": FOUND}):
+        with pytest.raises(ValueError, match="those of one metric"):
+            difference_table(wrong)

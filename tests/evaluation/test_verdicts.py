@@ -7,7 +7,16 @@ import pytest
 
 from camutils.evaluation.measure import METRICS
 from camutils.evaluation.tables import HIGHER_IS_BETTER, difference
-from camutils.evaluation.verdicts import MOVES_WITH_CONTRAST, WORTH, Verdict, decide, verdict_table, verdicts, worth_having
+from camutils.evaluation.verdicts import (
+    MOVES_WITH_CONTRAST,
+    WORTH,
+    Verdict,
+    decide,
+    over_sets,
+    verdict_table,
+    verdicts,
+    worth_having,
+)
 
 
 def rows(count=40, **shifts):
@@ -47,6 +56,17 @@ def test_each_cell_is_the_paired_difference():
     assert [v.decided for v in found] == [True, True, False, False, True, True]
     assert [v.worth for v in found] == [True, True, False, False, False, False]
     assert [v.classes for v in verdicts(table, ["better"], ["energy", "pointing"])] == [0, 4]
+
+
+def test_many_sets_are_decided_together():
+    sets = {"one": rows(better=0.05, same=0.0), "two": rows(better=0.0, other=0.02)}
+    found = over_sets(sets, ["better", "same", "other"], ["energy"])
+    methods = {name: [v.method for v in own] for name, own in found.items()}
+    assert methods == {"one": ["better", "same"], "two": ["better", "other"]}
+    alone = [v for name in sets for v in verdicts(sets[name], [v.method for v in found[name]], ["energy"])]
+    assert [v for own in found.values() for v in own] == decide(alone)
+    with pytest.raises(ValueError, match="no sets"):
+        over_sets({}, ["better"], ["energy"])
 
 
 def test_the_level_is_that_of_the_family():
