@@ -21,22 +21,29 @@ HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increas
                     "road_least", "pixel_ap", "pixel_ap_ink", "best_iou", "increase_area", "increase_15")
 
 
-def read_results(*names: str) -> list[Row]:
+def read_results(*names: str, common: bool = False) -> list[Row]:
     """Rows of one or several runs of the runner in data/results, measured on the same images and classes, as one list.
 
-    A method that several runs hold is taken from the first. Raises FileNotFoundError for a missing run, ValueError for runs on
-    other images or classes.
+    A method that several runs hold is taken from the first. common=True: of runs on different images, only the images and
+    classes that all of them have. Raises FileNotFoundError for a missing run, ValueError for runs on other images or classes;
+    with common=True only where they share none.
     """
+    runs = {name: read_table(_stored(name, "results.csv")) for name in names}
+    asked = {name: [_pair(row) for row in rows if row["method"] == CENTRE] for name, rows in runs.items()}
+    first, *others = names
+    shared = set(asked[first]).intersection(*(asked[name] for name in others)) if common else set(asked[first])
+    for name in others:
+        if not shared or not common and asked[name] != asked[first]:
+            raise ValueError(f"{name} was measured on other images or classes than {first}")
     found: list[Row] = []
-    pairs: list[tuple[str, str]] | None = None
-    for name in names:
-        rows = read_table(_stored(name, "results.csv"))
-        own = [(row["image"], row["class"]) for row in rows if row["method"] == CENTRE]
-        if pairs is not None and own != pairs:
-            raise ValueError(f"{name} was measured on other images or classes than {names[0]}")
-        known, pairs = {row["method"] for row in found}, own
-        found += [row for row in rows if row["method"] not in known]
+    for rows in runs.values():
+        known = {row["method"] for row in found}
+        found += [row for row in rows if row["method"] not in known and _pair(row) in shared]
     return found
+
+
+def _pair(row: Row) -> tuple[str, str]:
+    return row["image"], row["class"]
 
 
 def _stored(name: str, file: str) -> Path:

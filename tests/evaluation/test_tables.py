@@ -22,6 +22,7 @@ def rows(method, shift=0.0, images=IMAGES):
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "DATA", tmp_path)
     runs = {"a": rows("grad_cam") + rows("centre"), "b": rows("better", 0.05) + rows("grad_cam", 1) + rows("centre"),
+            "half": rows("dear", images=IMAGES[:20]) + rows("centre", images=IMAGES[:20]),
             "other": rows("x", images=[f"j{n}" for n in range(40)]) + rows("centre", images=[f"j{n}" for n in range(40)])}
     for name, lines in runs.items():
         (tmp_path / "results" / name).mkdir(parents=True)
@@ -38,6 +39,17 @@ def test_runs_join_and_the_first_wins(folder):
         tables.read_results("c")
     with pytest.raises(ValueError, match="'nope' was not measured; accepted: grad_cam"):
         tables.column(found, "nope", "energy")
+
+
+def test_runs_on_fewer_images_join_on_those_that_all_have(folder):
+    with pytest.raises(ValueError, match="half was measured on other images"):
+        tables.read_results("a", "half")
+    found = tables.read_results("a", "half", common=True)
+    assert {len(tables.column(found, m, "energy")) for m in ("grad_cam", "dear", "centre")} == {20}
+    assert [*tables.column(found, "grad_cam", "image")] == [*tables.column(found, "dear", "image")] == IMAGES[:20]
+    assert tables.read_results("half", "a", common=True)[-1]["image"] == "i9" and len(tables.read_results("a", common=True)) == 80
+    with pytest.raises(ValueError, match="other was measured on other images"):
+        tables.read_results("a", "other", common=True)
 
 
 def test_intervals_and_verdicts(folder):
