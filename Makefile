@@ -57,7 +57,8 @@ lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
 train: $(READY)
-	for name in scenes_resnet scenes_vgg scenes_resnet_shuffled scenes_vgg_seed1 scenes_vgg_seed2; do $(BIN)/python -m camutils train $$name || exit 1; done
+	for name in scenes_resnet scenes_vgg scenes_resnet_shuffled scenes_resnet_seed1 scenes_resnet_seed2 \
+	  scenes_vgg_seed1 scenes_vgg_seed2; do $(BIN)/python -m camutils train $$name || exit 1; done
 
 types: $(READY)
 	$(BIN)/python -m mypy

@@ -209,8 +209,8 @@ def speed(suite: Annotated[str, typer.Option(help="cpu, gpu or all.")] = "cpu",
 
 
 @app.command()
-def train(name: Annotated[str, typer.Argument(help="scenes_resnet, scenes_vgg, scenes_vgg_seed1, scenes_vgg_seed2, or "
-                                                   "scenes_resnet_shuffled (random labels).")],
+def train(name: Annotated[str, typer.Argument(help="scenes_resnet or scenes_vgg; with _seed1 or _seed2 "
+                                                   "from another start; scenes_resnet_shuffled (random labels).")],
           out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; default: data/checkpoints.")] = None,
           epochs: Annotated[int | None, typer.Option(help="Default: 8, for _shuffled 40.")] = None,
           length: Annotated[int | None, typer.Option(help="Scenes to learn; default: 20 000, for _shuffled 500.")] = None,

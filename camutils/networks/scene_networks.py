@@ -73,4 +73,5 @@ class ScenesVGG(nn.Module):
 SHUFFLED = "_shuffled"  # the same network, trained on labels that were dealt out anew: the control of `sanity`
 SEED = "_seed"  # NAME_seed1, NAME_seed2: the same network from another start, with its scenes in another order; NAME is seed 0
 SCENE_NETWORKS = {"scenes_resnet": ScenesResNet, "scenes_vgg": ScenesVGG, f"scenes_resnet{SHUFFLED}": ScenesResNet,
+                  f"scenes_resnet{SEED}1": ScenesResNet, f"scenes_resnet{SEED}2": ScenesResNet,
                   f"scenes_vgg{SEED}1": ScenesVGG, f"scenes_vgg{SEED}2": ScenesVGG}

@@ -43,7 +43,7 @@ def test_scene_network_finds_the_digits(name, split):
     assert precision.mean() == pytest.approx(float(row.split("|")[5]), abs=5e-4)  # as written down
 
 
-@pytest.mark.parametrize("name", ["scenes_vgg"])
+@pytest.mark.parametrize("name", ["scenes_resnet", "scenes_vgg"])
 def test_seeds_are_networks_of_their_own(name, split):
     """Three trainings: the same layers, other weights, no two with the same answers."""
     models_of = [load_model(n, "cpu") for n in SCENES if n.split(SEED)[0] == name]
