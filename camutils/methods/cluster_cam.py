@@ -1,8 +1,8 @@
 """Cluster-CAM: channels in groups, one forward pass per group, the best group's map less the worst group's. No gradients.
 
-What the paper (arXiv 2302.01642) tells in public: feature maps are split into clusters without supervision, a cognition-base map
-and cognition-scissors are forged from them and merged. The rest is a reading, and every choice is an option: kmeans.py and
-clusters.py (the groups), masks.py (the scores), here base, scissors and the merge.
+What the preprint's abstract (arXiv 2302.01642; we had no more) says: feature maps are split into clusters without supervision, a
+cognition-base map and cognition-scissors are forged from them and merged. The rest is a reading, and every choice is an option:
+kmeans.py and clusters.py (the groups), masks.py (the scores), here base, scissors and the merge.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """Integrative CAM: the maps of every stage in one, from one forward and one backward pass.
 
-What the paper (arXiv 2412.01354) tells in public: all layers are fused, weighted by their gradient and activation scores; a
-bias term enters the map; Grad-CAM++'s alpha is generalised to any smooth function of the score. The rest is a reading, and
-every choice is an option: links.py and rivals.py (the function), biases.py (the bias), fusion.py (the layers), here the channels.
+What the paper's abstract (arXiv 2412.01354; we had no more) says: all layers are fused, weighted by their gradient and activation
+scores; a bias term enters the map; Grad-CAM++'s alpha is generalised to any smooth function of the score. The rest is a reading,
+and every choice is an option: links.py and rivals.py (the function), biases.py (the bias), fusion.py (the layers), here the
+channels.
 """
 
 import warnings
