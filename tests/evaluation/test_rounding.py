@@ -89,7 +89,7 @@ def test_how_far_a_map_moves(method, network):
 
 
 def test_the_readme_names_every_method_that_jumps():
-    limits = (ROOT / "README.md").read_text().split("\n## Limits\n")[1].split("\n## ")[0]
+    limits = (ROOT / "camutils" / "README.md").read_text().split("\n## Limits\n")[1].split("\n## ")[0]
     (item,) = [text for text in re.split(r"\n(?=- |\n)", limits) if "last place" in text]
     text = " ".join(item.split())
     named = {m for m, label in LABELS.items() if re.search(rf"(?<![\w-]){re.escape(label)}(?![\w+])", text)}

@@ -67,7 +67,8 @@ def test_every_method_has_a_name_and_a_colour_of_its_own():
     assert len(set(COLOURS.values())) == len(COLOURS) and len(set(LABELS.values())) == len(LABELS)
 
 
-def test_the_readme_lists_every_method():
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name in METHODS if f"`{name}`" not in readme] == []
-    assert f"| CAM methods | {len(METHODS)}, one function each" in readme
+@pytest.mark.parametrize("page", ["README.md", "camutils/README.md"])
+def test_the_readme_lists_every_method(page):
+    text = (ROOT / page).read_text()
+    assert [name for name in METHODS if f"`{name}`" not in text] == []
+    assert f"| CAM methods | {len(METHODS)}, one function each" in (ROOT / "camutils" / "BESIDE_OTHERS.md").read_text()
