@@ -42,7 +42,7 @@ RIGHT = {
     "02.4": [lambda t: torch.expm1(20 * t) / np.expm1(20)],
     "02.5": [OWN],
     "03.1": [(6, 5), [6, 5]],
-    "03.2": ["narrower"],
+    "03.2": [(0.71, 1.0), [0.7, 0.99]],
     "03.3": [576, 600.0],
     "03.4": [bh, lambda ps: false_discovery(ps).sum()],
 }
@@ -53,7 +53,7 @@ WRONG = {
     "02.4": [lambda t: t, lambda t: t**3, lambda t: (t > 0.7).float(), lambda t: 2 * t, lambda t: 1.0, torch.sqrt],
     "02.5": [{}, OWN | {"pixel_ap": (0.7, 0.8)}, OWN | {"drop": (40.0, 20.0)}, OWN | {"energy": (np.nan, 0.5)}, 7],
     "03.1": [(6, 6), (5, 5), (6, 4), 6, (8, 5)],
-    "03.2": ["wider", "same", 4],
+    "03.2": [(0.5, 1), (1.0, 1.0), (0.71, 0.71), 0.71],
     "03.3": [480, 100, 4000, "many"],
     "03.4": [lambda ps: (ps <= 0.05).sum(), first_that_fails, lambda ps: (ps <= 0.05 / len(ps)).sum(), lambda ps: ps.nope],
     "03.5": [(FIRST, SECOND), (FIRST, SECOND[:20], 0.1), (FIRST[:5], SECOND[:5], 0.1), (FIRST, SECOND, 10.0), None],

@@ -23,10 +23,15 @@ def eight(answer: Any) -> str:
 
 
 def rows_or_scenes(answer: Any) -> str:
-    """03.2: does the interval get "wider" or "narrower" where rows are drawn in place of scenes?"""
-    if answer not in ("wider", "narrower"):
-        return 'the answer is "wider" or "narrower"'
-    return "" if answer == "narrower" else "787 rows pass for 787 pictures: what do more pictures do to an interval?"
+    """03.2: by which factors the half width changes where every row stands twice: rows drawn, and scenes drawn."""
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        return "two factors are asked for: (where rows are drawn, where scenes are drawn)"
+    rows, scenes = (float(v) for v in answer)
+    if abs(scenes - 1) > 0.05:
+        return "where scenes are drawn, a scene brings its rows along, once or twice: does its mean change?"
+    if abs(rows - 0.5) < 0.05:
+        return "twice the rows do not halve the width: it falls with the root"
+    return "" if abs(rows - 0.5**0.5) < 0.05 else "where rows are drawn, there seem to be twice as many: how does the width react?"
 
 
 def scenes_needed(answer: Any) -> str:
