@@ -75,8 +75,8 @@ def compare(before: Path, after: Path, tolerance: float = TOLERANCE) -> list[str
     Raises FileNotFoundError where `before` has neither notebooks nor figures.
     """
     before, after = Path(before), Path(after)
-    old = {p.name: p for p in before.glob("notebooks/*.ipynb")}
-    new = {p.name: p for p in after.glob("notebooks/*.ipynb")}
+    old, new = ({p.relative_to(folder / "notebooks").as_posix(): p for pattern in ("*.ipynb", "solutions/*.ipynb")
+                 for p in folder.glob(f"notebooks/{pattern}")} for folder in (before, after))
     if not old and not any(before.glob("figures/**/*.png")):
         raise FileNotFoundError(f"no notebooks/*.ipynb and no figures/**/*.png in {before}")
     said = [f"notebooks/{name}: missing now" for name in sorted(old.keys() - new.keys())]

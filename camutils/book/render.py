@@ -37,9 +37,13 @@ SAME = 0.25 / 255  # root mean square below which two pictures are one drawing; 
 
 
 def find_notebooks(names: Iterable[str] | None = None) -> list[Path]:
-    """Notebooks in the order of their numbers; `names` picks some by stem, number or path. ValueError for an unknown one."""
+    """Notebooks in the order of their numbers, the solutions of a lesson, solutions/NN.ipynb, behind it.
+
+    names picks some by stem, number (the lesson and its solutions) or path. ValueError for an unknown one.
+    """
     need_checkout("the notebooks are")
-    known = sorted(p for p in NOTEBOOKS.glob("*.ipynb"))
+    found = [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("solutions/*.ipynb")]
+    known = sorted(found, key=lambda p: (p.stem[:2], p.parent != NOTEBOOKS, p.stem))
     if not names:
         return known
     picked: set[Path] = set()
@@ -49,7 +53,7 @@ def find_notebooks(names: Iterable[str] | None = None) -> list[Path]:
         if not match:
             raise ValueError(f"unknown notebook {name!r}; accepted: {', '.join(p.stem for p in known)}, or their numbers")
         picked.update(match)
-    return sorted(picked)
+    return [p for p in known if p in picked]
 
 
 def parameters_of(notebook: Path) -> list[str]:
@@ -182,6 +186,8 @@ def render(names: Iterable[str] | None = None, preset: str = "scenes",
     """
     own, chosen = dict(parameters or {}), find_notebooks(names)
     values = {**preset_values(preset), **own}
+    if values:  # solutions have no parameters
+        chosen = [notebook for notebook in chosen if notebook.parent == NOTEBOOKS]
     for notebook in chosen:
         unknown = sorted(set(own) - set(parameters_of(notebook)))
         if unknown:
@@ -203,6 +209,7 @@ def render(names: Iterable[str] | None = None, preset: str = "scenes",
         if missing:
             tqdm.write(f"{notebook.stem}: left out, it has no parameter {', '.join(missing)}")
             continue
-        execute(notebook, values, notebooks, figures)
-        ran.append(notebooks / notebook.name)
+        place = notebooks / notebook.parent.relative_to(NOTEBOOKS)
+        execute(notebook, values, place, figures)
+        ran.append(place / notebook.name)
     return ran

@@ -51,7 +51,7 @@ WRONG = {
     "02.2": [0.8875, 1.0, 0.25, 2, "four"],
     "02.3": [mean_light, lambda x: 2 * mean_light(x), lambda x: 1 - any_light(x), lambda x: x.nope],
     "02.4": [lambda t: t, lambda t: t**3, lambda t: (t > 0.7).float(), lambda t: 2 * t, lambda t: 1.0, torch.sqrt],
-    "02.5": [{}, OWN | {"pixel_ap": (0.7, 0.8)}, OWN | {"drop": (40.0, 20.0)}, OWN | {"energy": (np.nan, 0.5)}, 7],
+    "02.5": [{}, OWN | {"pixel_ap": (0.7, 0.8)}, OWN | {"drop": (20.0, 20.0), "energy": (0.5, 0.5)}, OWN | {"energy": (np.nan, 0.5)}, 7],
     "03.1": [(6, 6), (5, 5), (6, 4), 6, (8, 5)],
     "03.2": [(0.5, 1), (1.0, 1.0), (0.71, 0.71), 0.71],
     "03.3": [480, 100, 4000, "many"],

@@ -5,10 +5,12 @@ import re
 import nbformat
 import pytest
 
+from camutils.book.exercises import CHECKS
 from camutils.book.render import PRESETS, find_notebooks, parameters_of
 from camutils.places import NOTEBOOKS, ROOT, figure_path
 
-ALL = find_notebooks()
+ALL = [p for p in find_notebooks() if p.parent == NOTEBOOKS]
+SOLUTIONS = [p for p in find_notebooks() if p.parent != NOTEBOOKS]
 each = pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 
 
@@ -94,3 +96,25 @@ def test_readme_table_names_every_notebook():
     assert all(f"notebooks/{p.name}" in readme for p in ALL)
     course = (NOTEBOOKS / "README.md").read_text()
     assert all(f"]({p.name})" in course for p in ALL)
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda p: p.stem)
+def test_solutions_solve_every_exercise_of_their_lesson(path):
+    (lesson,) = [p for p in ALL if p.stem.startswith(f"{path.stem}_")]
+    asked = set(re.findall(r'exercises.check\("(\d\d\.\d)", answer\)', "".join(c.source for c in cells(lesson, "code"))))
+    assert asked == {number for number in CHECKS if number.startswith(f"{path.stem}.")}
+    code = cells(path, "code")
+    said = "".join(o.get("text", "") for c in code for o in c.outputs)
+    assert {number for number in asked if f"{number}: yes, this holds" in said} == asked
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+
+
+def test_a_blank_exercise_is_not_answered():
+    for lesson in ALL:
+        for cell in cells(lesson, "code"):
+            if "exercises.check" in cell.source:
+                assert cell.source.startswith("answer = ...  # ") and cell.outputs[0].text.endswith(": not answered\n")
+
+
+def test_every_lesson_with_checked_exercises_has_solutions():
+    assert {number.split(".")[0] for number in CHECKS} == {p.stem for p in SOLUTIONS}

@@ -31,7 +31,7 @@ def rows_or_scenes(answer: Any) -> str:
         return "where scenes are drawn, a scene brings its rows along, once or twice: does its mean change?"
     if abs(rows - 0.5) < 0.05:
         return "twice the rows do not halve the width: it falls with the root"
-    return "" if abs(rows - 0.5**0.5) < 0.05 else "where rows are drawn, there seem to be twice as many: how does the width react?"
+    return "" if abs(rows - 0.5**0.5) < 0.05 else "where rows are drawn, there seem to be twice as many: what of the width?"
 
 
 def scenes_needed(answer: Any) -> str:

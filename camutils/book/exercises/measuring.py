@@ -90,7 +90,8 @@ def own_photograph(answer: Any) -> str:
         return "AP and Drop at 15 % read only the order of the pixels: squaring must leave them as they are"
     if max(before["energy"], before["pixel_ap"]) > 1:
         return "energy and AP lie between 0 and 1"
-    return "" if after["drop"] >= before["drop"] - 1 else "a squared map shows less of the picture: does the network lose less?"
+    same = abs(after["energy"] - before["energy"]) < 1e-6 and abs(after["drop"] - before["drop"]) < 1e-6
+    return "energy and Drop are the same for both maps: was the second one squared?" if same else ""
 
 
 CHECKS = {"02.1": halved, "02.2": hot_spill, "02.3": two_areas, "02.4": rising, "02.5": own_photograph}
