@@ -14,6 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Circle, Polygon, Rectangle
 
 from ..core.maps import upsample
@@ -25,6 +26,7 @@ Line = tuple[tuple[float, float], ...]  # a stroke: its corners
 ACCENT = to_hex(COLOURS["grad_cam"])
 GREY = "0.4"  # what stands beside the main way
 SIZE = 13  # of letters, in points
+AS_PLACED = PlaceHolderLayoutEngine(True, True)  # "none" would be forgotten once the figure is saved
 MAX_DIST = 0.2  # d, half the width of the corridor in `path_and_corridor`
 MEMBERS = ((1, 4, 6), (2, 7), (3, 5, 8))  # channels of the three clusters in `clusters_masks_scissors`
 SEVEN: Line = ((0.56, 0.90), (0.90, 0.90), (0.68, 0.52))  # strokes of the digits in `scene`; x and y from 0 to 1, y upwards
@@ -107,7 +109,7 @@ def path_and_corridor() -> Figure:
     """GIG-CAM: the straight line and an adaptive path in its corridor, for pictures of two pixels."""
     d, T = MAX_DIST, 8
     straight, path = two_pixel_path(0, T), two_pixel_path(d, T)
-    figure = plt.figure(figsize=(10.5, 5.4), layout="none")
+    figure = plt.figure(figsize=(10.5, 5.4), layout=AS_PLACED)
     axis, strip = figure.add_axes((0.08, 0.11, 0.5, 0.87)), figure.add_axes((0.6, 0.02, 0.4, 0.96))
     axis.add_patch(Polygon([(0, 0), (2 * d, 0), (1, 1 - 2 * d), (1, 1), (1 - 2 * d, 1), (0, 2 * d)], fc="0.9", ec="0.55", lw=1))
     axis.plot((0, 1), (1, 0), ":", color=GREY, lw=1.8)
@@ -235,7 +237,7 @@ def alpha() -> Figure:
     figure, axis = _canvas(10.9, 5.2)
     _cells(axis, g, 0.4, 1.9, 1.8, "black", 9)
     _write(axis, 1.3, 4.05, "gradients of\nchannel 1, $g_{1ij}$")
-    _write(axis, 1.3, 1.3, "$\\Sigma A_1 = 7$\n$\\alpha_{1ij} = 1/(2 + \\Sigma A_1 \\cdot g_{1ij})$")
+    _write(axis, 1.3, 1.15, "$\\Sigma A_1 = 7$\n$\\alpha_{1ij} = 1/(2 + \\Sigma A_1 \\cdot g_{1ij})$,\n0 where $g_{1ij} = 0$")
     rows = (("grad_cam", "Grad-CAM: all alike", r"$g_{1ij}\, /\, Z$", np.full((3, 3), 1 / 9), 2.85),
             ("grad_cam_pp", r"Grad-CAM++: $\alpha_{1ij}$", r"$\alpha_{1ij}\, \mathrm{ReLU}(g_{1ij})$", a, 0.2))
     for method, title, product, weight, low in rows:
@@ -344,7 +346,7 @@ def _enlarge(values: np.ndarray, n: int) -> np.ndarray:
 
 def _canvas(width: float, height: float, bottom: float = 0) -> tuple[Figure, Axes]:
     """A blank figure whose one axes fills it and is measured in inches; its lowest line is at `bottom`."""
-    figure = plt.figure(figsize=(width, height), layout="none")
+    figure = plt.figure(figsize=(width, height), layout=AS_PLACED)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=(0, width), ylim=(bottom, bottom + height))
     axis.axis("off")

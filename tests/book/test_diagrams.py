@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from io import BytesIO
 from itertools import combinations
 
 import matplotlib
@@ -72,11 +73,15 @@ def test_every_diagram_is_tested():
 
 @each
 def test_draws_without_warnings_one_figure(draw):
+    """Saved, and then shown as a notebook shows it."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = draw()
-        figure.canvas.draw()
+        figure.savefig(BytesIO())
+        before = [axis.get_position().bounds for axis in figure.axes]
+        figure.canvas.print_figure(BytesIO(), bbox_inches="tight")
     assert plt.get_fignums() == [figure.number]
+    assert np.allclose(before, [axis.get_position().bounds for axis in figure.axes])
 
 
 @each
