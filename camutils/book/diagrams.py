@@ -3,7 +3,8 @@
     figure = where_a_cam_comes_from()               network -> feature maps -> weighted sum -> map -> logit
     figure = stages_and_fusion()                    every stage's map, weighted and summed
     figure = path_and_corridor()                    the straight line and the adaptive path between two pictures of two pixels
-Black, grey and one accent, which is dark on white also without colour; lengths are inches, letters at least 12 points.
+Black, grey and one accent, dark on white also without colour (`alpha` has the colours of its two methods). Lengths are inches,
+letters at least 12 points.
 """
 
 from typing import Any
@@ -19,7 +20,7 @@ from matplotlib.patches import Circle, Polygon, Rectangle
 
 from ..core.maps import upsample
 from ..methods.parts.paths import guided_path
-from ..methods.parts.scales import levels
+from ..methods.parts.scales import refine
 from .figures import COLOURS
 
 Line = tuple[tuple[float, float], ...]  # a stroke: its corners
@@ -145,9 +146,8 @@ def two_pixel_path(max_dist: float, steps: int) -> np.ndarray:
 
 def pyramid() -> Figure:
     """+M: a map of every enlarged copy of the picture; what it tells beyond its own means refines the map of the small one."""
-    scales = (1.0, 1.5, 2.0)
-    left = iter([torch.tensor(_blurred((SEVEN,), n, blur))[None] for n, blur in ((6, 0.12), (9, 0.08), (12, 0.05))])
-    found = list(levels(lambda *_, **__: next(left), None, torch.zeros(1, 3, 48, 48), 0, scales=scales))  # type: ignore[arg-type]
+    maps = ((s, torch.tensor(_blurred((SEVEN,), n, blur))[None]) for s, n, blur in ((1, 6, 0.12), (1.5, 9, 0.08), (2, 12, 0.05)))
+    found = list(refine(maps, (48, 48)))
     figure, axis = _canvas(11, 6.9)
     for i, (level, x) in enumerate(zip(found, (2.75, 4.9, 7.05), strict=True)):
         side = 0.7 * level.scale
