@@ -34,9 +34,13 @@ def _value(text: str) -> Any:
 def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
            preset: Annotated[str, typer.Option(help="What they run on: scenes, photos, voc2012 or ilsvrc2012.")] = "scenes",
            parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, may be repeated.")] = None,
-          ) -> None:
-    """Execute notebooks with papermill and regenerate their figures."""
+           formats: Annotated[str | None, typer.Option("--format", help="png, pdf, svg, comma-separated: every figure also so, "
+                                                       "with its numbers as CSV, in build/figures.")] = None,
+           dpi: Annotated[int | None, typer.Option(help="Pixels per inch with --format, in PDF and SVG of images; "
+                                                   "default: 100.")] = None) -> None:
+    """Execute notebooks with papermill and regenerate their figures; with -p or --format: to build/custom instead."""
     from .book.render import render as run
+    from .evaluation.measure import split_list
 
     pairs = [p.partition("=") for p in parameter or []]
     if any(not mark for _, mark, _ in pairs):
@@ -47,7 +51,7 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
         if not Path(values["photo"]).is_file():
             raise FileNotFoundError(f"no photograph {values['photo']}; accepted as photo: the path of an image file")
     try:
-        run(names, preset, values)
+        run(names, preset, values, split_list(formats) if formats is not None else (), dpi)
     except Exception as error:  # papermill's, which is imported only here, tells of a cell by ename and evalue
         if not values or getattr(error, "ename", None) not in STOPPED:
             raise

@@ -94,6 +94,10 @@ MISTAKES = {  # words -> how the one line begins
     "render 00 -p photo": "parameters ['photo']; accepted: NAME=VALUE",
     "render 00 -p photo=missing.jpg": "no photograph ",
     "render 00 --preset photo": "unknown preset 'photo'",
+    "render 00 --format pdf,gif": "unknown format gif; accepted: png, pdf, svg",
+    "render 00 --format pdf,pdf": "'pdf,pdf' given; accepted: one or more names, each once",
+    "render 00 --dpi 300": "dpi 300 without a format; accepted: together with --format",
+    "render 00 --format png --dpi 0": "dpi 0; accepted: 1 to 1200",
     "benchmark --dataset scenes --methods grad_cam --out o --model own:tall": "no function 'tall' in own; nearest: small",
     "benchmark --dataset scenes --methods grad_cam": "Missing option '--model'",
     "sanity --dataset scenes --methods grad_cam --out o --model scenes_vg": "unknown network 'scenes_vg'; nearest: scenes_vgg",
@@ -209,3 +213,9 @@ def test_a_benchmark_of_a_folder_with_boxes_of_its_own(camutils, home):
 def test_a_notebook_that_stops_at_a_parameter(house, camutils):
     status, _, told = camutils("render", "90", "-p", "value=[1]")
     assert status == 2 and told.splitlines()[-1].startswith("camutils: with value=[1] a notebook stopped: ValueError: ")
+
+
+def test_formats_are_commas_apart(house, camutils):
+    status, _, told = camutils("render", "90", "--format", "svg, pdf", "--dpi", "50")
+    assert status == 0, told
+    assert sorted(p.name for p in (house / "build" / "figures").iterdir()) == ["90_line.csv", "90_line.pdf", "90_line.svg"]
