@@ -60,6 +60,22 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
 
 
 @app.command()
+def handout(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
+            out: Annotated[Path | None, typer.Option(help="Folder of the copies, in notebooks/ and figures/ there; default: "
+                                                     "build/handout. Only copies of an earlier handout, as it wrote them, are "
+                                                     "replaced.")] = None) -> None:
+    """Copy notebooks without their outputs, and the pictures in their texts, for a class.
+
+    Answers that are folded in a text (<details>) stay, since they are part of the lesson; notebooks/solutions/ stays behind. A
+    link to a file that does not come along keeps its words only.
+    """
+    from .book.handout import handout as run
+
+    made = run(names, out)
+    print(f"{len(made)} notebook{'s' * (len(made) != 1)} without outputs in {made[0].parent}")
+
+
+@app.command()
 def explain(photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
             method: Annotated[str, typer.Option(help="A method, see `camutils methods`; options as NAME:option=value.")
                               ] = "integrative_cam",

@@ -1,5 +1,5 @@
 """How notebooks and pictures are made: figures (pictures, maps), plotted (their numbers), charts (measured results), render
-(executing), compare and reproduce (is it the same elsewhere?).
+(executing), handout (copies for a class), compare and reproduce (is it the same elsewhere?).
 
 May import: everything below it.
 """
