@@ -34,9 +34,13 @@ def _value(text: str) -> Any:
 def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
            preset: Annotated[str, typer.Option(help="What they run on: scenes, photos, voc2012 or ilsvrc2012.")] = "scenes",
            parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, may be repeated.")] = None,
-          ) -> None:
-    """Execute notebooks with papermill and regenerate their figures."""
+           formats: Annotated[str | None, typer.Option("--format", help="png, pdf, svg, comma-separated: every figure also so, "
+                                                       "with its numbers as CSV, in build/figures.")] = None,
+           dpi: Annotated[int | None, typer.Option(help="Pixels per inch with --format, in PDF and SVG of images; "
+                                                   "default: 100.")] = None) -> None:
+    """Execute notebooks with papermill and regenerate their figures; with -p or --format: to build/custom instead."""
     from .book.render import render as run
+    from .evaluation.measure import split_list
 
     pairs = [p.partition("=") for p in parameter or []]
     if any(not mark for _, mark, _ in pairs):
@@ -47,12 +51,28 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
         if not Path(values["photo"]).is_file():
             raise FileNotFoundError(f"no photograph {values['photo']}; accepted as photo: the path of an image file")
     try:
-        run(names, preset, values)
+        run(names, preset, values, split_list(formats) if formats is not None else (), dpi)
     except Exception as error:  # papermill's, which is imported only here, tells of a cell by ename and evalue
         if not values or getattr(error, "ename", None) not in STOPPED:
             raise
         said = f"{getattr(error, 'ename', '')}: {getattr(error, 'evalue', '')}"
         raise ValueError(f"with {', '.join(parameter or [])} a notebook stopped: {said}") from error
+
+
+@app.command()
+def handout(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by name or number; none: all.")] = None,
+            out: Annotated[Path | None, typer.Option(help="Folder of the copies, in notebooks/ and figures/ there; default: "
+                                                     "build/handout. Only copies of an earlier handout, as it wrote them, are "
+                                                     "replaced.")] = None) -> None:
+    """Copy notebooks without their outputs, and the pictures in their texts, for a class.
+
+    Answers that are folded in a text (<details>) stay, since they are part of the lesson; notebooks/solutions/ stays behind. A
+    link to a file that does not come along keeps its words only.
+    """
+    from .book.handout import handout as run
+
+    made = run(names, out)
+    print(f"{len(made)} notebook{'s' * (len(made) != 1)} without outputs in {made[0].parent}")
 
 
 @app.command()

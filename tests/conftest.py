@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from camutils.book import render, reproduce
+from camutils.book import handout, render, reproduce
 from camutils.memory import keep_memory
 from camutils.networks.random_weights import randomise, seeded  # noqa: F401
 from camutils.places import ROOT
@@ -107,8 +107,9 @@ def house(tmp_path, monkeypatch):
         book.cells.append(nbformat.v4.new_code_cell(source, id=name, metadata=tags))
     (tmp_path / "notebooks").mkdir()
     nbformat.write(book, tmp_path / "notebooks" / "90_small.ipynb")
-    monkeypatch.setattr(render, "NOTEBOOKS", tmp_path / "notebooks")
-    for module in (render, reproduce):
+    for module in (render, handout):
+        monkeypatch.setattr(module, "NOTEBOOKS", tmp_path / "notebooks")
+    for module in (render, reproduce, handout):
         monkeypatch.setattr(module, "ROOT", tmp_path)
         monkeypatch.setattr(module, "BUILD", tmp_path / "build")
     return tmp_path

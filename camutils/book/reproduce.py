@@ -10,11 +10,9 @@ kernels), OpenBLAS and NumPy run, hence in which order sums are taken and whethe
 
 import csv
 import io
-import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from ..evaluation.machine import cpu_name
 from ..evaluation.results import write_whole
 from ..places import BUILD, DATA, ROOT
 from .compare import compare_figures, compare_notebooks
-from .render import execute, find_notebooks
+from .render import environment_variables, execute, find_notebooks
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}
 SSE41 = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
@@ -71,20 +69,6 @@ def environment(variant: str) -> dict[str, str]:
     if "IPYTHONDIR" in values:
         values["IPYTHONDIR"] = str(_profile())
     return values
-
-
-@contextmanager
-def environment_variables(values: dict[str, str]) -> Iterator[None]:
-    """Run the body with these environment variables (kernels inherit them); afterwards the old ones are back."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def render_once(notebook: Path, variant: str) -> list[str]:

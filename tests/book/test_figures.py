@@ -61,3 +61,42 @@ def test_sizes_that_differ_leave_no_figure_behind():
     with pytest.raises(ValueError, match="equal sizes"):
         cam.show_maps(torch.rand(1, 3, 4, 4), {"map": HOT[None]})
     assert not plt.get_fignums()
+
+
+def draw():
+    """A figure with an edge that is smoothed, markers, a clipped line and an image: what SVG gives names to."""
+    figure, axis = plt.subplots(figsize=(2, 2))
+    axis.plot([0, 1, 2], [0, 5, 1], "-o", label="curve")
+    axis.imshow(HOT.numpy(), extent=(0, 1, 0, 1))
+    axis.set(ylim=(0, 2), title="µ → β")
+    return figure
+
+
+def test_without_formats_there_is_one_picture(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAMUTILS_FIGURES", str(tmp_path))
+    monkeypatch.delenv("CAMUTILS_FORMATS", raising=False)
+    cam.save_figure(draw(), "90_line")
+    assert [p.name for p in tmp_path.rglob("*")] == ["90_line.png"]
+
+
+def test_the_same_figure_is_the_same_file_in_every_format(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAMUTILS_FORMATS", "png,pdf,svg")
+    made = []
+    for epoch in ("0", "1000000000"):
+        monkeypatch.setenv("CAMUTILS_FIGURES", str(tmp_path / epoch))
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)  # what matplotlib takes for now: another day
+        cam.save_figure(draw(), "90_line")
+        made.append({p.name: p.read_bytes() for p in (tmp_path / epoch / "print").iterdir()})
+    assert made[0] == made[1] and sorted(made[0]) == ["90_line.csv", "90_line.pdf", "90_line.png", "90_line.svg"]
+    assert made[0]["90_line.pdf"].startswith(b"%PDF") and b"<svg" in made[0]["90_line.svg"]
+    assert all(word not in content for content in made[0].values() for word in (b"Date", b"<dc:date>", b"atplotlib v"))
+    assert b"1 \xc2\xb5 \xe2\x86\x92 \xce\xb2,line,curve,1,5," in made[0]["90_line.csv"]
+
+
+def test_dots_per_inch_are_of_the_further_files_only(tmp_path, monkeypatch):
+    for name, value in {"FIGURES": str(tmp_path), "FORMATS": "png", "DPI": "50"}.items():
+        monkeypatch.setenv(f"CAMUTILS_{name}", value)
+    with plt.rc_context({"savefig.dpi": 100}):
+        cam.save_figure(draw(), "90_line")
+    sizes = [plt.imread(tmp_path / name).shape[:2] for name in ("90_line.png", "print/90_line.png")]
+    assert sizes == [(200, 200), (100, 100)]

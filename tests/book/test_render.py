@@ -37,6 +37,47 @@ def test_own_parameters_go_to_the_build_folder(house):
     assert book.read_bytes() == source and (house / "build" / "custom" / "90_line.png").exists()
 
 
+def test_further_formats_go_to_the_build_folder_with_the_numbers(house, monkeypatch):
+    render.render()
+    before = files(house)
+    monkeypatch.setenv("CAMUTILS_FORMATS", "svg")  # what is asked for counts, not what was set before
+    (made,) = render.render(["90"], formats=["pdf", "png"], dpi=50)
+    after, folder = files(house), house / "build" / "figures"
+    assert made == house / "build" / "custom" / "90_small.ipynb" and os.environ["CAMUTILS_FORMATS"] == "svg"
+    assert {name: after[name] for name in before} == before
+    assert sorted(p.name for p in folder.iterdir()) == ["90_line.csv", "90_line.pdf", "90_line.png"]
+    assert (folder / "90_line.csv").read_text() == "axis,kind,label,x,y,value\n1,line,,0,0,\n1,line,,1,2,\n"
+    assert Image.open(folder / "90_line.png").size == (100, 100)
+    assert sorted(p.name for p in made.parent.iterdir()) == ["90_line.png", "90_small.ipynb"]
+    render.render(formats=["pdf", "png"], dpi=50)
+    assert files(house) == after
+    render.render(parameters={"value": 3})
+    assert (folder / "90_line.csv").read_bytes() == after["build/figures/90_line.csv"]  # of the last call with formats
+
+
+def test_a_failing_cell_leaves_no_further_format(house):
+    from papermill.exceptions import PapermillExecutionError
+
+    with pytest.raises(PapermillExecutionError):
+        render.render(parameters={"value": 11}, formats=["svg"])
+    assert not [*house.rglob("90_line.*")]
+
+
+@pytest.mark.parametrize("formats, dpi, said", [
+    (["pdf", "gif", "jpg"], None, "unknown format gif, jpg; accepted: png, pdf, svg"),
+    ([], 300, "dpi 300 without a format; accepted: together with --format png, pdf, svg"),
+    (["png"], 0, "dpi 0; accepted: 1 to 1200"), (["png"], 1201, "dpi 1201; accepted")])
+def test_formats_are_refused_before_anything_runs(house, formats, dpi, said):
+    with pytest.raises(ValueError, match=said):
+        render.render(formats=formats, dpi=dpi)
+    assert not (house / "build").exists()
+
+
+def files(folder):
+    """Path -> bytes of everything in a folder."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def test_the_same_picture_is_not_written_below_its_namesake(house, monkeypatch):
     monkeypatch.setitem(render.PRESETS, "photos", {"value": 2})
     render.render()
