@@ -1,9 +1,13 @@
 """The contract that every notebook keeps: its form, its outputs, its figures. (That outputs reproduce is nbval's part.)"""
 
+import io
 import re
+from base64 import b64decode
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image, ImageChops
 
 from camutils.book.exercises import CHECKS
 from camutils.book.render import PRESETS, find_notebooks, parameters_of
@@ -89,6 +93,28 @@ def test_no_picture_stands_twice():
 def test_every_figure_comes_from_a_notebook():
     saved = {name for p in ALL for c in cells(p, "code") for name in re.findall(r'save_figure\(\w+, "([^"]+)"\)', c.source)}
     assert {p.stem for p in (ROOT / "figures").rglob("*.png")} <= saved
+
+
+def looks(png):
+    """A picture without its margin, in 32 x 24 cells: what is left when letters are drawn at another size."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    box = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).getbbox()
+    return np.asarray(picture.crop(box).resize((32, 24), Image.Resampling.BOX), float) / 255
+
+
+def test_a_figure_is_made_and_shown_in_one_cell_and_is_its_file():
+    """One cell saves it and shows it, and no file in figures/ looks more like what is shown than its own."""
+    shown = {}
+    for path in ALL:
+        for cell in cells(path, "code"):
+            names = re.findall(r'save_figure\(\w+, "([^"]+)"', cell.source)
+            pictures = [b64decode(o.data["image/png"]) for o in cell.outputs if "image/png" in o.get("data", {})]
+            assert len(names) == len(pictures) <= 1, (path.stem, names)
+            shown |= dict(zip(names, map(looks, pictures), strict=True))
+    files = {name: looks((ROOT / "figures" / f"{name}.png").read_bytes()) for name in shown}
+    for name, seen in shown.items():
+        away = {other: np.sqrt(((seen - file) ** 2).mean()) for other, file in files.items()}
+        assert min(away, key=away.get) == name and away[name] < 0.055, (name, away[name])
 
 
 def test_readme_table_names_every_notebook():
