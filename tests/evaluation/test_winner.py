@@ -5,6 +5,7 @@ import torch
 from conftest import hooks
 
 from camutils.evaluation import winner
+from camutils.evaluation.experiments import find_runs
 from camutils.evaluation.winner import choose, lines, passes, searched
 from camutils.methods.cluster_cam import cluster_cam
 from camutils.methods.grad_cam import grad_cam
@@ -83,3 +84,9 @@ def test_a_search_is_read_from_its_runs(monkeypatch):
     assert [found[name].passes for name in names] == [1, 1, 11] and found["layer_cam"].wins
     said = lines(list(found.values()))
     assert len(said) == 4 and said[1].startswith("  (cluster_cam") and said[2].startswith("* layer_cam")
+
+
+def test_what_the_rule_chose_is_what_is_asked_where_it_decides():
+    (chosen,) = [c.method for c in searched() if c.wins]
+    assert {tuple(run.methods) for run in find_runs(["43_winner"])} == {(chosen,)}
+    assert all(chosen in run.methods for run in find_runs(["40_steady"]))
