@@ -33,12 +33,12 @@ def read_results(*names: str, common: bool = False) -> list[Row]:
     first, *others = names
     shared = set(asked[first]).intersection(*(asked[name] for name in others)) if common else set(asked[first])
     for name in others:
-        if not shared or not common and asked[name] != asked[first]:
+        if (not shared if common else asked[name] != asked[first]):
             raise ValueError(f"{name} was measured on other images or classes than {first}")
     found: list[Row] = []
     for rows in runs.values():
         known = {row["method"] for row in found}
-        found += [row for row in rows if row["method"] not in known and _pair(row) in shared]
+        found += [row for row in rows if row["method"] not in known and (not common or _pair(row) in shared)]
     return found
 
 

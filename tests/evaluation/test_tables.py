@@ -52,6 +52,12 @@ def test_runs_on_fewer_images_join_on_those_that_all_have(folder):
         tables.read_results("a", "other", common=True)
 
 
+def test_a_run_without_the_centre_keeps_its_rows():
+    """Runs of `sanity` have no such line."""
+    found, asked = tables.read_results("42_scenes_resnet"), tables.read_config("42_scenes_resnet")["config"]["methods"]
+    assert len(found) > 1000 and all(any(row["method"].startswith(m) for row in found) for m in asked)
+
+
 def test_intervals_and_verdicts(folder):
     found = tables.read_results("a", "b")
     ours, base = (tables.column(found, m, "energy") for m in ("better", "grad_cam"))
