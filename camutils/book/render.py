@@ -215,7 +215,7 @@ def render(names: Iterable[str] | None = None, preset: str = "scenes",
     check_formats(formats, dpi)
     own, chosen = dict(parameters or {}), find_notebooks(names)
     values = {**preset_values(preset), **own}
-    if values or formats:  # solutions have no parameters and no figures
+    if values or formats:  # presets, parameters and formats are for the lessons
         chosen = [notebook for notebook in chosen if notebook.parent == NOTEBOOKS]
     for notebook in chosen:
         unknown = sorted(set(own) - set(parameters_of(notebook)))
