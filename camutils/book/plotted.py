@@ -1,6 +1,6 @@
 """The numbers that a figure shows, read from what matplotlib has drawn: one row for each point.
 
-    write_plotted(figure, "02_pareto.csv")      axis,kind,label,x,y,value
+    write_plotted(figure, "02_contrast.csv")      axis,kind,label,x,y,value
 
     axis    place in the figure, from 1, and title; colour bars are left out
     kind    line, points    a line's vertices; marks without a line (scatter, plot)

@@ -2,7 +2,7 @@
 
 One estimator serves everything, T = mean over classes c of (sum of c's values / number of c's values); without classes all
 values form one class. A resample draws the images with replacement; an image brings all its rows, so the rows of an image
-never count as independent. Used by the notebooks and by the runner's summary; derived in notebooks/02_measuring.
+never count as independent. Used by the notebooks and by the runner's summary; derived in notebooks/03_deciding.
 """
 
 from collections.abc import Sequence
