@@ -1,7 +1,8 @@
 """How results are shown: one style, one colour for each method, images beside their maps at equal size.
 
     use_style()                                     once, in a notebook's setup cell
-    show_maps(images, {"Grad-CAM": maps, ...})      one row per image, one column per method
+    show_maps(images, {"Grad-CAM": maps, ...})      one row per image, one column per method, one bar for the heat
+    heat_bar(figure)                                the same bar for a sheet of pictures of one's own
     save_figure(figure, "01_family")                figures/01_family.png; more formats: `camutils render --format`
 """
 
@@ -14,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -107,7 +109,7 @@ def grid(rows: int, columns: int, size: float = 1.9) -> tuple[Figure, np.ndarray
 def show_maps(images: Tensor, maps: dict[str, Tensor], names: Sequence[str] | None = None,
               boxes: Sequence[Tensor | None] | None = None, size: float = 1.9, wide: bool = False,
               channels: Sequence[int] | None = None) -> Figure:
-    """A row per image: the image, then each method's heat map over it, all in [0, 1] on the same scale.
+    """A row per image: the image, then each method's heat map over it, all in [0, 1] on the same scale, which a bar shows.
 
     images (B, 3, H, W), or grey (B, 1, H, W); maps: title -> (B, H, W); names: a label per image; boxes: per image (n, 4) or
     None; wide=True: a column per image instead; channels, errors: as `overlay`. Returns the figure.
@@ -123,7 +125,21 @@ def show_maps(images: Tensor, maps: dict[str, Tensor], names: Sequence[str] | No
             name, title = names[b] if m == 0 else "", titles[m] if b == 0 else ""
             picture(axis, pixels, name if wide else title, None if boxes is None else boxes[b])
             axis.set_ylabel(title if wide else name)
+    heat_bar(figure)
     return figure
+
+
+def heat_bar(figure: Figure, label: str = "heat") -> None:
+    """A bar under all the pictures of a figure: which colour is which heat, from 0, the coldest, to 1, the hottest."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.4)
+    long = min(0.8 * width, 3)  # in inches, and a tenth of one thick
+    bar = figure.colorbar(ScalarMappable(cmap=HEAT), ax=figure.axes, location="bottom", fraction=0.02, pad=0.01,
+                          shrink=long / width, aspect=10 * long)
+    bar.set_label(f"{label}: 0 is coldest, 1 hottest", fontsize=9, labelpad=1)
+    bar.ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)
+    bar.ax.tick_params(length=2, pad=1)
+    bar.outline.set_visible(False)
 
 
 def save_figure(figure: Figure, name: str) -> None:

@@ -34,7 +34,7 @@ def test_overlay_by_hand_grey_as_rgb_of_equal_channels():
 def test_a_grey_picture_is_drawn_grey():
     images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     figure = cam.show_maps(images, {"map": images[:, 0]})
-    for b, axis in enumerate(figure.axes[::2]):
+    for b, axis in enumerate(figure.axes[:4:2]):
         pixels = axis.images[0].get_array()
         assert pixels.shape == (6, 6, 3) and np.array_equal(pixels, images[b, 0, :, :, None].repeat(1, 1, 3))
 
@@ -100,3 +100,10 @@ def test_dots_per_inch_are_of_the_further_files_only(tmp_path, monkeypatch):
         cam.save_figure(draw(), "90_line")
     sizes = [plt.imread(tmp_path / name).shape[:2] for name in ("90_line.png", "print/90_line.png")]
     assert sizes == [(200, 200), (100, 100)]
+
+
+def test_one_bar_for_the_heat_of_a_sheet():
+    figure = cam.show_maps(torch.rand(2, 3, 8, 8), {"a": torch.rand(2, 8, 8), "b": torch.rand(2, 8, 8)})
+    *pictures, bar = figure.axes
+    assert len(pictures) == 6 and bar.get_xlabel() == "heat: 0 is coldest, 1 hottest" and bar.get_xlim() == (0, 1)
+    plt.close(figure)
