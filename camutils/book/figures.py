@@ -4,6 +4,7 @@
     show_maps(images, {"Grad-CAM": maps, ...})      one row per image, one column per method, one bar for the heat
     heat_bar(figure)                                the same bar for a sheet of pictures of one's own
     save_figure(figure, "01_family")                figures/01_family.png; more formats: `camutils render --format`
+    save_moving([figure, ...], "20_path")           figures/20_path.gif
 """
 
 import os
@@ -19,6 +20,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 from torch import Tensor
 
 from ..extras import extra
@@ -154,6 +156,24 @@ def save_figure(figure: Figure, name: str) -> None:
         for kind in formats.split(","):
             _write(figure, folder / "print" / f"{name}.{kind}", int(os.environ.get("CAMUTILS_DPI") or 0) or None)
         write_plotted(figure, folder / "print" / f"{name}.csv")
+
+
+def save_moving(figures_: Sequence[Figure], name: str, milliseconds: int = 400) -> None:
+    """Write figures/NAME.gif: figures of one size as a moving picture that starts again, the last one held three times as long.
+
+    ValueError for no figures, or sizes that differ; OSError where the folder takes no file.
+    """
+    frames = []
+    for figure in figures_:
+        figure.canvas.draw()
+        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]
+    if len({frame.size for frame in frames}) != 1:
+        raise ValueError(f"sizes {[frame.size for frame in frames]} given; accepted: at least one figure, all of one size")
+    shared = frames[-1].quantize(128)  # one palette, so that nothing flickers
+    first, *others = (frame.quantize(palette=shared, dither=Image.Dither.NONE) for frame in frames)
+    (folder := figures()).mkdir(parents=True, exist_ok=True)
+    first.save(folder / f"{name}.gif", save_all=True, append_images=others, loop=0, optimize=True,
+               duration=[milliseconds] * len(others) + [3 * milliseconds])
 
 
 def _write(figure: Figure, path: Path, dpi: int | None = None) -> None:

@@ -7,6 +7,7 @@ Many verdicts at once: `verdicts`.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,20 @@ def read_results(*names: str, common: bool = False) -> list[Row]:
     for rows in runs.values():
         known = {row["method"] for row in found}
         found += [row for row in rows if row["method"] not in known and (not common or _pair(row) in shared)]
+    return found
+
+
+def read_sets(experiments: Sequence[str], sets: Sequence[str], common: bool = False) -> dict[str, list[Row]]:
+    """`read_results` on several networks or data sets: name -> its rows of these experiments, EXPERIMENT_NAME in data/results.
+
+    The first experiment has to be there for every name; of the others, which may be asked of fewer networks, what is there.
+    common, errors: as `read_results`.
+    """
+    first, *others = experiments
+    found = {}
+    for name in sets:
+        known = [other for other in others if (DATA / "results" / f"{other}_{name}").exists()]
+        found[name] = read_results(*(f"{experiment}_{name}" for experiment in (first, *known)), common=common)
     return found
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
+from PIL import Image
 
 import camutils as cam
-from camutils.book.figures import HEAT, to_array
+from camutils.book.figures import HEAT, save_moving, to_array
 
 HOT = torch.tensor([[0.0, 0.25], [0.5, 1.0]])
 
@@ -107,3 +108,23 @@ def test_one_bar_for_the_heat_of_a_sheet():
     *pictures, bar = figure.axes
     assert len(pictures) == 6 and bar.get_xlabel() == "heat: 0 is coldest, 1 hottest" and bar.get_xlim() == (0, 1)
     plt.close(figure)
+
+
+def test_a_moving_picture_has_a_frame_per_figure_and_the_same_bytes(monkeypatch, tmp_path):
+    monkeypatch.setattr("camutils.book.figures.figures", lambda: tmp_path)
+    drawn = [cam.show_maps(torch.full((1, 3, 8, 8), light), {"map": torch.full((1, 8, 8), light)}) for light in (0.1, 0.5, 0.9)]
+    save_moving(drawn, "moves", 100)
+    first = (tmp_path / "moves.gif").read_bytes()
+    save_moving(drawn, "moves", 100)
+    assert (tmp_path / "moves.gif").read_bytes() == first
+    with Image.open(tmp_path / "moves.gif") as moving:
+        held = []
+        for n in range(moving.n_frames):
+            moving.seek(n)
+            held.append(moving.info["duration"])
+    assert held == [100, 100, 300] and moving.info["loop"] == 0
+    with pytest.raises(ValueError, match=r"sizes \[\] given"):
+        save_moving([], "none")
+    with pytest.raises(ValueError, match="all of one size"):
+        save_moving([drawn[0], cam.show_maps(torch.rand(2, 3, 8, 8), {})], "two")
+    plt.close("all")

@@ -1,5 +1,7 @@
 """Tables of results: intervals and verdicts are those of `statistics`, runs on other images are refused."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,7 @@ def folder(tmp_path, monkeypatch):
     for name, lines in runs.items():
         (tmp_path / "results" / name).mkdir(parents=True)
         (tmp_path / "results" / name / "results.csv").write_text(as_csv(lines, NAMES))
+    return tmp_path
 
 
 def test_runs_join_and_the_first_wins(folder):
@@ -50,6 +53,16 @@ def test_runs_on_fewer_images_join_on_those_that_all_have(folder):
     assert tables.read_results("half", "a", common=True)[-1]["image"] == "i9" and len(tables.read_results("a", common=True)) == 80
     with pytest.raises(ValueError, match="other was measured on other images"):
         tables.read_results("a", "other", common=True)
+
+
+def test_several_sets_are_read_and_what_was_asked_of_one_alone_is_read_there(folder):
+    for name, run in (("a_net", "a"), ("a_other", "a"), ("b_net", "b")):
+        shutil.copytree(folder / "results" / run, folder / "results" / name)
+    found = tables.read_sets(["a", "b"], ["net", "other"])
+    assert {name: [*dict.fromkeys(row["method"] for row in rows)] for name, rows in found.items()} == {
+        "net": ["grad_cam", "centre", "better"], "other": ["grad_cam", "centre"]}
+    with pytest.raises(FileNotFoundError, match="no results of b_other"):
+        tables.read_sets(["b", "a"], ["net", "other"])
 
 
 def test_a_run_without_the_centre_keeps_its_rows():
