@@ -202,10 +202,14 @@ def results(names: Annotated[list[str] | None, typer.Argument(help="Experiments 
             dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, make none.")] = False,
             batch: Annotated[int, typer.Option(help=HELP["batch"])] = 8,
             out: Annotated[Path | None, typer.Option(help="Folder of the runs, resumed there; default: build/results.")] = None,
-           ) -> None:
+            again: Annotated[int | None, typer.Option(help="Store nothing: measure so many rows of each stored run again, and "
+                                                      "compare.")] = None) -> None:
     """Measure what data/experiments ask and copy the tables to data/results; resumable; several processes with torchrun."""
     from .evaluation.experiments import make_results
+    from .evaluation.repeats import print_repeated
 
+    if again is not None:
+        raise typer.Exit(0 if print_repeated(names, assets, again, batch) else 1)
     make_results(names, assets, dry_run, batch, out or BUILD / "results")
 
 

@@ -86,10 +86,25 @@ def listing(runs: list[Run]) -> str:
     return "\n".join(table)
 
 
+def roots(assets: str | Path) -> dict[str, Path | None]:
+    """Data set -> the folder that its loader takes, inside `assets`; the scenes need none."""
+    return {"scenes": None, "imagenet": Path(assets) / "ILSVRC", "voc": Path(assets)}
+
+
+def runs_at_hand(runs: list[Run], assets: str | Path, say: bool = True) -> list[Run]:
+    """The runs whose data set is there; of the others a line (say) tells how many are left out, and for want of what."""
+    for dataset, folder in FOLDERS.items():
+        count = sum(run.dataset == dataset for run in runs)
+        if count and not (assets and (Path(assets) / folder).is_dir()):
+            runs = [run for run in runs if run.dataset != dataset]
+            if say:
+                print(f"left out: {count} runs on {dataset}, for want of {folder}/ in the folder --assets or $CAMUTILS_ASSETS")
+    return runs
+
+
 def _make(run: Run, assets: str | Path, batch: int, out: Path, rank: int) -> None:
     """Measure one run in its folder, and copy what is kept."""
-    roots = {"scenes": None, "imagenet": Path(assets) / "ILSVRC", "voc": Path(assets)}
-    options: dict[str, Any] = {"out": out / run.name, "root": roots[run.dataset], "limit": run.limit, "first": run.first,
+    options: dict[str, Any] = {"out": out / run.name, "root": roots(assets)[run.dataset], "limit": run.limit, "first": run.first,
                                "split": run.split, "batch": batch}
     if run.kind == "benchmark":
         benchmark(run.dataset, run.model, run.methods, run.metrics, **options)
@@ -119,12 +134,7 @@ def make_results(names: Iterable[str] | None = None, assets: str | Path | None =
         return []
     if assets is None:
         assets = os.environ.get("CAMUTILS_ASSETS", "")
-    for dataset, folder in FOLDERS.items():
-        count = sum(run.dataset == dataset for run in runs)
-        if count and not (assets and (Path(assets) / folder).is_dir()):
-            runs = [run for run in runs if run.dataset != dataset]
-            if rank == 0:
-                print(f"left out: {count} runs on {dataset}, for want of {folder}/ in the folder --assets or $CAMUTILS_ASSETS")
+    runs = runs_at_hand(runs, assets, say=rank == 0)
     own = world > 1 and not dist.is_initialized()
     if own:  # one group of processes for all runs
         dist.init_process_group("gloo", timeout=timedelta(days=7))
