@@ -7,7 +7,7 @@ Many verdicts at once: `verdicts`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ from .statistics import Comparison, Interval, bootstrap_mean, class_mean, paired
 
 HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increase_top50", "insertion", "adcc", "coherency",
                     "road_least", "pixel_ap", "pixel_ap_ink", "best_iou", "increase_area", "increase_15")
+
+
+SCENES = {f"scenes_{net}{seed and f'_seed{seed}'}": f"{net}\n{seed or 0}" for net in ("resnet", "vgg") for seed in ("", 1, 2)}
+PHOTOGRAPHS = {f"{data}_efficientnet_lite{n}": f"{name}\nLite{n}" for data, name in (("imagenet", "ILSVRC"), ("voc", "VOC"))
+               for n in range(3)}
 
 
 def read_results(*names: str, common: bool = False) -> list[Row]:
@@ -43,18 +48,28 @@ def read_results(*names: str, common: bool = False) -> list[Row]:
     return found
 
 
-def read_sets(experiments: Sequence[str], sets: Sequence[str], common: bool = False) -> dict[str, list[Row]]:
-    """`read_results` on several networks or data sets: name -> its rows of these experiments, EXPERIMENT_NAME in data/results.
+def read_sets(experiments: Sequence[str], sets: Mapping[str, str] = SCENES | PHOTOGRAPHS,
+              common: bool = False) -> dict[str, list[Row]]:
+    """`read_results` on several networks or data sets: label -> its rows of these experiments, EXPERIMENT_NAME in data/results.
 
-    The first experiment has to be there for every name; of the others, which may be asked of fewer networks, what is there.
-    common, errors: as `read_results`.
+    sets: name -> label. A name whose first experiment was not measured is left out; of the others, which may be asked of fewer
+    networks, those count that were. common: as `read_results`. Raises FileNotFoundError where no name has the first one, and
+    ValueError as `read_results`.
     """
     first, *others = experiments
     found = {}
-    for name in sets:
-        known = [other for other in others if (DATA / "results" / f"{other}_{name}").exists()]
-        found[name] = read_results(*(f"{experiment}_{name}" for experiment in (first, *known)), common=common)
+    for name, label in sets.items():
+        if _made(f"{first}_{name}"):
+            known = [first, *(other for other in others if _made(f"{other}_{name}"))]
+            found[label] = read_results(*(f"{experiment}_{name}" for experiment in known), common=common)
+    if not found:
+        raise FileNotFoundError(f"no results of {first} for {', '.join(sets)}; `camutils results` measures what data/experiments "
+                                "ask")
     return found
+
+
+def _made(name: str) -> bool:
+    return (DATA / "results" / name / "results.csv").exists()
 
 
 def _pair(row: Row) -> tuple[str, str]:

@@ -58,11 +58,12 @@ def test_runs_on_fewer_images_join_on_those_that_all_have(folder):
 def test_several_sets_are_read_and_what_was_asked_of_one_alone_is_read_there(folder):
     for name, run in (("a_net", "a"), ("a_other", "a"), ("b_net", "b")):
         shutil.copytree(folder / "results" / run, folder / "results" / name)
-    found = tables.read_sets(["a", "b"], ["net", "other"])
+    found = tables.read_sets(["a", "b"], {"net": "Net", "other": "Other", "third": "Third"})
     assert {name: [*dict.fromkeys(row["method"] for row in rows)] for name, rows in found.items()} == {
-        "net": ["grad_cam", "centre", "better"], "other": ["grad_cam", "centre"]}
-    with pytest.raises(FileNotFoundError, match="no results of b_other"):
-        tables.read_sets(["b", "a"], ["net", "other"])
+        "Net": ["grad_cam", "centre", "better"], "Other": ["grad_cam", "centre"]}
+    assert list(tables.read_sets(["b", "a"], {"net": "Net", "other": "Other"})) == ["Net"]
+    with pytest.raises(FileNotFoundError, match="no results of b for other, third; `camutils results`"):
+        tables.read_sets(["b", "a"], {"other": "Other", "third": "Third"})
 
 
 def test_a_run_without_the_centre_keeps_its_rows():
