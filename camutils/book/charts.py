@@ -156,9 +156,9 @@ def difference_table(found: dict[str, Sequence[Verdict]], labels: dict[str, str]
     methods, sign = list(dict.fromkeys(method for method, _ in cells)), 1 if higher(metric) else -1
     values = np.array([[cells[m, n].difference if (m, n) in cells else np.nan for n in found] for m in methods])
     worth = worth_having(metric)
-    figure, axis = plt.subplots(figsize=(3.4 + 1.0 * len(found), 1.6 + 0.36 * len(methods)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(3.4 + 1.0 * len(found), max(2.8, 1.6 + 0.36 * len(methods))), layout="constrained")
     axis.set_facecolor("0.85")
-    bar = {"label": f"worse ← {against} → better\n(1: a difference worth having)", "extend": "both", "pad": 0.02}
+    bar = {"label": f"worse ← {against} → better\n(1: worth having)", "extend": "both", "pad": 0.02}
     extra("seaborn").heatmap(sign * values / worth, ax=axis, mask=np.isnan(values), linewidths=1, linecolor="white",
                              cmap="vlag_r", vmin=-SPREAD, vmax=SPREAD, cbar_kws=bar)
     _write_numbers(axis, values, np.full(len(found), worth), "+")
@@ -173,7 +173,7 @@ def difference_table(found: dict[str, Sequence[Verdict]], labels: dict[str, str]
     axis.set_yticks(np.arange(len(methods)) + 0.5, [label(m, labels) for m in methods], rotation=0)
     axis.tick_params(length=0)
     figure.suptitle(title or head(metric, wide=True))
-    figure.text(0.99, 0.01, "framed: decided", ha="right", va="bottom", fontsize=10)
+    axis.set_xlabel("framed: decided", fontsize=10, loc="left")
     return figure
 
 
