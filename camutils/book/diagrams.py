@@ -288,6 +288,32 @@ def what_a_hook_records() -> Figure:
     return figure
 
 
+def two_ways() -> Figure:
+    """A fork of two branches: the map behind it accounts for the whole score, the map of one branch for what went that way."""
+    A, w = np.array([[[2, 0], [0, 0]], [[0, 0], [0, 4]]]), np.array([2, 1])
+    L = np.einsum("k,kij->ij", w, A)
+    figure, axis = _canvas(10.8, 4.3, 0.3)
+    _picture(axis, scene(), 0.2, 1.75, 1.1, "picture")
+    _arrow(axis, (1.35, 2.3), (1.75, 2.3))
+    _box(axis, 1.8, 1.9, 1.15, "layers\nbefore", ACCENT)
+    for k, (name, y) in enumerate((("near", 3.25), ("far", 0.95))):
+        _arrow(axis, (3.0, 2.3), (3.4, y + 0.4), GREY)
+        _box(axis, 3.45, y, 1.0, name, GREY)
+        _arrow(axis, (4.5, y + 0.4), (4.9, y + 0.4), GREY)
+        _cells(axis, A[k], 4.95, y - 0.05, 0.9, "black", 9)
+        _write(axis, 6.35, y + 0.4, f"$\\times\\; w_{k + 1} = {w[k]:d}$")
+        _write(axis, 5.0, y + 1.1 if k == 0 else y - 0.3, f"mean of the weighted map: {(w[k] * A[k]).mean():g}")
+        _arrow(axis, (6.95, y + 0.4), (7.35, 2.5 - 0.4 * k), GREY)
+    _circle(axis, 7.6, 2.3, r"$\Sigma$")
+    _arrow(axis, (7.9, 2.3), (8.25, 2.3), ACCENT)
+    _cells(axis, L, 8.3, 1.85, 0.9, ACCENT, 9)
+    _write(axis, 8.75, 3.05, "map of the fork", color=ACCENT)
+    _arrow(axis, (9.25, 2.3), (9.6, 2.3), ACCENT)
+    _write(axis, 10.15, 2.3, f"mean\n$S = {L.mean():g}$")
+    _write(axis, 8.75, 1.5, "every path\nhas come\nhere", color=ACCENT, va="top")
+    return figure
+
+
 def contrast() -> Figure:
     """A map and its second and fourth power: the order of the cells stays, the share inside the box rises."""
     L, box = np.array([0.3, 0.2, 0.45, 0.7, 1.0, 0.8, 0.6, 0.4, 0.5]), slice(3, 6)
@@ -363,6 +389,12 @@ def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float], col
     """An arrow from start to end."""
     axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>,head_width=0.28,head_length=0.5", "color": colour, "lw": lw,
                                               "shrinkA": 0, "shrinkB": 0})
+
+
+def _box(axis: Axes, x: float, y: float, width: float, text: str, colour: str) -> None:
+    """A layer as a box 0.8 high whose lower left corner is (x, y)."""
+    axis.add_patch(Rectangle((x, y), width, 0.8, fc="0.92", ec=colour, lw=2))
+    _write(axis, x + width / 2, y + 0.4, text)
 
 
 def _circle(axis: Axes, x: float, y: float, text: str, colour: str = ACCENT) -> None:

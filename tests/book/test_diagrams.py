@@ -30,6 +30,7 @@ NAMES = {  # diagram -> what it has to name
     diagrams.clusters_masks_scissors: ("A_1", "A_8", "C_n", "m_n", "m_0", r"x \odot", "s_0", "s_2", "base", "scissors", "ReLU",
                                        "k-means"),
     diagrams.contrast: ("L", "L^2", "L^4", "energy", "box"),
+    diagrams.two_ways: ("near", "far", "w_1", "w_2", r"\Sigma", "S = ", "map of the fork", "every path"),
 }
 each = pytest.mark.parametrize("draw", NAMES, ids=lambda f: f.__name__)
 
@@ -126,6 +127,12 @@ def test_both_orders_give_the_logit():
     assert np.array_equal(np.einsum("k,kij->ij", w, A), L)
     assert np.isclose(L.mean() + b, S) and np.isclose(np.dot(w, np.mean(A, (1, 2))) + b, S)
     assert "1 · 2 + 2 · 1 − 1 · 1 = 3" in said(figure) and np.mean(A, (1, 2)).tolist() == [2, 1, 1]
+
+
+def test_the_two_ways_add_up_to_the_score():
+    figure = diagrams.two_ways()
+    near, far = numbers(figure, "weighted map: ")
+    assert near + far == numbers(figure, "S = ")[0] and near == far
 
 
 def test_alpha_is_that_of_camutils():
