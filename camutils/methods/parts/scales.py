@@ -135,7 +135,7 @@ def multi_scale(method: Method, model: nn.Module, images: Tensor, targets: Targe
               released   after the resize to the image, as the authors' code: P is nearly A there, Q nearly 1
     ratio     bounded    min(Q, 1): detail only takes away, the default on a grid; plain Q (default for released), root,
               regularised, gate (`ratio_of`); mean: no ratio at all, R = sum_s Up L(s), the control that only sees more pixels
-    Which of these keeps the pointing game is measured in notebooks/22_multi_scale. targets=None: the arg max at scale 1.
+    What they do to a map is shown in notebooks/22_multi_scale. targets=None: the arg max at scale 1.
     layer=None: the method's own, found at every scale; in a network so deep that its last map is 1 x 1 at scale 1 and larger
     at the others these are several layers, so name one there (`gig_cam_m` takes that of scale 1 everywhere).
     Raises ValueError, TypeError as the method does, and for values of options that are not accepted.
