@@ -4,10 +4,12 @@
     heat_table(rows, methods, metrics)              every mean, coloured by how far it is from Grad-CAM's, or by its rank
     difference_table(over_sets(sets, methods, ["pixel_ap"]))    a column per network: what is decided, and how large it is
     draw_contrast(axis, contrast_curve(rows))       where Grad-CAM's powers lie, in a plot of gain over loss
+    number_grids([{"A": A, "g": g}])                maps of a few cells with their numbers, for what is worked out by hand
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -204,6 +206,30 @@ def draw_contrast(axis: Axes, curve: dict[float, tuple[float, float]], base: str
             axis.annotate(f"γ = {name}" if gamma == 1 else name, point, (5, -3), textcoords="offset points", va="top",
                           color=shade, fontsize=10)
             axis.plot(*point, "o", color=shade, ms=6, zorder=1)
+
+
+def number_grids(rows: Sequence[Mapping[str, Any]], digits: int = 3, size: float = 1.9) -> Figure:
+    """Maps of a few cells, (h, w) each, with their numbers written in; each is shaded from its lowest to its highest number.
+
+    rows: title -> map, one mapping per row of the figure; digits: decimals, less where they are zeros. Returns the figure.
+    """
+    figure, axes = plt.subplots(len(rows), max(len(row) for row in rows), squeeze=False, layout="constrained",
+                                figsize=(size * max(len(row) for row in rows), size * len(rows) + 0.2))
+    for axis in axes.flat:
+        axis.axis("off")
+    for line, row in zip(axes, rows, strict=True):
+        for axis, (title, values) in zip(line, row.items(), strict=False):
+            cells = np.asarray(values, float)
+            h, w = cells.shape
+            span = np.ptp(cells)
+            shade = (cells - cells.min()) / span if span > 0 else np.zeros((h, w))
+            axis.pcolormesh(shade[::-1], cmap="Blues", vmin=0, vmax=2, edgecolors="0.4", lw=1)  # pale: numbers are black
+            axis.set(title=title, aspect="equal")
+            for (i, j), value in np.ndenumerate(cells):
+                text = f"{np.round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+                axis.text(j + 0.5, h - i - 0.5, text.rstrip("0").rstrip(".") if digits else text, ha="center", va="center",
+                          fontsize=11, color="black")
+    return figure
 
 
 def label(method: str, labels: dict[str, str] | None = None) -> str:

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import same_color, to_rgb
 from seaborn.utils import relative_luminance
 
-from camutils.book.charts import colour, difference_table, draw_contrast, forest, heat_table, label
+from camutils.book.charts import colour, difference_table, draw_contrast, forest, heat_table, label, number_grids
 from camutils.book.figures import COLOURS
 from camutils.evaluation.verdicts import Verdict
 
@@ -165,3 +165,11 @@ def test_difference_table_shows_a_method_on_every_set():
     for wrong in ({}, {"one": FOUND}):
         with pytest.raises(ValueError, match="those of one metric"):
             difference_table(wrong)
+
+
+def test_number_grids_write_every_number_in_its_cell():
+    figure = number_grids([{"A": [[0, 0.5], [-2.25, 10]]}, {"B": [[1, 1, 1]], "C": [[3]]}])
+    assert [axis.get_title() for axis in figure.axes] == ["A", "", "B", "C"]
+    written = {(t.get_position(), t.get_text()) for t in figure.axes[0].texts}
+    assert written == {((0.5, 1.5), "0"), ((1.5, 1.5), "0.5"), ((0.5, 0.5), "−2.25"), ((1.5, 0.5), "10")}
+    assert [t.get_text() for t in figure.axes[2].texts] == ["1"] * 3
