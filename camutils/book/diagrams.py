@@ -3,6 +3,7 @@
     figure = where_a_cam_comes_from()               network -> feature maps -> weighted sum -> map -> logit
     figure = stages_and_fusion()                    every stage's map, weighted and summed
     figure = path_and_corridor()                    the straight line and the adaptive path between two pictures of two pixels
+    figure = course()                               which notebook builds on which
 Black, grey and one accent, dark on white also without colour (`alpha` has the colours of its two methods). Lengths are inches,
 letters at least 12 points.
 """
@@ -334,6 +335,44 @@ def contrast() -> Figure:
         axis.tick_params(labelsize=12)
     axes[0].set_ylabel("value", fontsize=SIZE)
     return figure
+
+
+def course() -> Figure:
+    """The map of the course: which notebook builds on which; lessons are grey boxes, reports of what was measured dashed ones."""
+    figure, axis = _canvas(11.4, 5.9)
+    heights, rows = (4.95, 3.6, 2.25, 0.9), (4.65, 2.85, 1.05)
+    first = ("00\nfirst map", "01\nfamily", "02\nmeasuring", "03\ndeciding")
+    papers = {"Integrative CAM": ("10\nall stages", "11\nbias", "12\nα", "13\nfusion", "19\nmeasured"),
+              "GIG-CAM+M": ("20\na path", "21\nwhich?", "22\nscales"),
+              "Cluster-CAM": ("30\nclusters", "31\nhow many?", "32\nmerging")}
+    last = ("40\nwhich one?", "42\ntrust", "50\ncost", "60\nyour own")
+    for lower, (y, text) in zip((*heights[1:], None), zip(heights, first, strict=True), strict=True):
+        _notebook(axis, 0.85, y, text)
+        if lower is not None:
+            _arrow(axis, (0.85, y - 0.4), (0.85, lower + 0.4))
+    for y, (paper, notebooks) in zip(rows, papers.items(), strict=True):
+        _write(axis, 2.3, y + 0.68, paper, ha="left", weight="bold")
+        _arrow(axis, (1.75, y), (2.25, y))
+        for i, text in enumerate(notebooks):
+            _notebook(axis, 2.85 + 1.25 * i, y, text, report=text[1] == "9")
+        axis.plot((2.25 + 1.25 * len(notebooks), 8.7), (y, y), color="black", lw=1.8)
+    for x, inner in ((1.75, 1.45), (8.7, 8.95)):  # all of one part, before any of the next
+        axis.plot((x, x), (heights[-1], heights[0]), color="black", lw=1.8)
+        for y in (heights[0], heights[-1]) if x < 2 else ():
+            axis.plot((inner, x), (y, y), color="black", lw=1.8)
+    for y, text in zip(heights, last, strict=True):
+        _arrow(axis, (8.7, y), (8.95, y))
+        _notebook(axis, 9.55, y, text)
+    for y, text in zip(heights, ("41\npublished", "43\ncombined"), strict=False):
+        _notebook(axis, 10.75, y, text, report=True)
+    return figure
+
+
+def _notebook(axis: Axes, x: float, y: float, text: str, report: bool = False) -> None:
+    """A box about (x, y) with a notebook's number and what it is about."""
+    axis.add_patch(Rectangle((x - 0.56, y - 0.38), 1.12, 0.76, fc="white" if report else "0.9", ec="black", lw=1.2,
+                             ls="--" if report else "-"))
+    _write(axis, x, y, text, fontsize=12)
 
 
 def scene(n: int = 96) -> np.ndarray:
