@@ -5,6 +5,7 @@
     difference_table(over_sets(sets, methods, ["pixel_ap"]))    a column per network: what is decided, and how large it is
     draw_contrast(axis, contrast_curve(rows))       where Grad-CAM's powers lie, in a plot of gain over loss
     number_grids([{"A": A, "g": g}])                maps of a few cells with their numbers, for what is worked out by hand
+    survival(shares, methods, controls)             how much of every map is left under every control
 """
 
 import re
@@ -179,17 +180,43 @@ def difference_table(found: dict[str, Sequence[Verdict]], labels: dict[str, str]
     return figure
 
 
-def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray, plus: str = "") -> None:
-    """The numbers into their cells, per cent as 12.3, shares as 0.123, with their sign where plus is "+".
+def survival(shares: dict[str, np.ndarray], methods: Sequence[str], controls: Sequence[str], title: str = "") -> Figure:
+    """How much of a map is left under a control, 0 to 1: a panel per network, a row per method, a column per control.
+
+    shares: network -> (methods, controls, 2), the share and whether it is decidedly above 0 (framed); NaN: not measured, a dash.
+    """
+    figure, axes = plt.subplots(1, len(shares), sharey=True, squeeze=False, layout="constrained",
+                                figsize=(2.2 + 0.72 * len(controls) * len(shares), 1.7 + 0.36 * len(methods)))
+    for axis, (network, found) in zip(axes[0], shares.items(), strict=True):
+        values, decided = found[..., 0], found[..., 1] > 0
+        axis.set_facecolor("0.85")
+        extra("seaborn").heatmap(values, ax=axis, mask=np.isnan(values), linewidths=1, linecolor="white", cmap="cividis",
+                                 vmin=0, vmax=1, cbar=axis is axes[0, -1], cbar_kws={"label": "what is left of the likeness"})
+        _write_numbers(axis, values, np.full(len(controls), 0.02), digits=2)
+        for y, x in np.argwhere(decided & ~np.isnan(values)):
+            axis.add_patch(Rectangle((x + 0.05, y + 0.07), 0.9, 0.86, fill=False, ec="white", lw=2.6))
+            axis.add_patch(Rectangle((x + 0.05, y + 0.07), 0.9, 0.86, fill=False, ec="black", lw=1.2))
+        axis.set_title(network)
+        axis.set_xticks(np.arange(len(controls)) + 0.5, controls, fontsize=9)
+        axis.tick_params(length=0)
+    axes[0, 0].set_yticks(np.arange(len(methods)) + 0.5, methods, rotation=0)
+    figure.suptitle(title)
+    figure.supxlabel("framed: decidedly above the floor", fontsize=9)
+    return figure
+
+
+def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray, plus: str = "",
+                   digits: int | None = None) -> None:
+    """The numbers into their cells, per cent as 12.3, shares as 0.123, unless `digits` says it; plus="+": with their sign.
 
     Black or white, whichever is read better (WCAG 2.1).
     """
     cells, luminance = axis.collections[0], extra("seaborn.utils").relative_luminance
     cells.update_scalarmappable()
     for (y, x), shade in zip(np.ndindex(means.shape), cells.get_facecolor(), strict=True):
-        missing, digits = np.isnan(means[y, x]), 1 if worth[x] >= 1 else 3
+        missing, places = np.isnan(means[y, x]), digits or (1 if worth[x] >= 1 else 3)
         ink = "white" if luminance(shade) < 0.179 and not missing else "black"
-        text = "–" if missing else f"{means[y, x]:{plus}.{digits}f}"
+        text = "–" if missing else f"{means[y, x]:{plus}.{places}f}"
         axis.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=11)
 
 

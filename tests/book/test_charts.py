@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import same_color, to_rgb
 from seaborn.utils import relative_luminance
 
-from camutils.book.charts import colour, difference_table, draw_contrast, forest, heat_table, label, number_grids
+from camutils.book.charts import colour, difference_table, draw_contrast, forest, heat_table, label, number_grids, survival
 from camutils.book.figures import COLOURS
 from camutils.evaluation.verdicts import Verdict
 
@@ -173,3 +173,15 @@ def test_number_grids_write_every_number_in_its_cell():
     written = {(t.get_position(), t.get_text()) for t in figure.axes[0].texts}
     assert written == {((0.5, 1.5), "0"), ((1.5, 1.5), "0.5"), ((0.5, 0.5), "−2.25"), ((1.5, 0.5), "10")}
     assert [t.get_text() for t in figure.axes[2].texts] == ["1"] * 3
+
+
+def test_survival_frames_what_is_decided_and_dashes_what_was_not_measured():
+    shares = {"net": np.array([[[0.71, 1], [-0.25, 0]], [[1, 1], [math.nan, 0]]]), "other": np.zeros((2, 2, 2))}
+    figure = survival(shares, ["LayerCAM", "edges"], ["head", "class"], title="A finding")
+    one, other, bar = figure.axes
+    assert [axis.get_title() for axis in (one, other)] == ["net", "other"] and figure.get_suptitle() == "A finding"
+    assert [t.get_text() for t in one.texts] == ["0.71", "-0.25", "1.00", "–"]
+    frames = {(round(p.get_x()), round(p.get_y())) for p in one.patches if same_color(p.get_edgecolor(), "black")}
+    assert frames == {(0, 0), (0, 1)} and not other.patches
+    assert [t.get_text() for t in one.get_yticklabels()] == ["LayerCAM", "edges"]
+    assert bar.get_ylabel() == "what is left of the likeness"

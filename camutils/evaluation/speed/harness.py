@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
-from torch.utils.benchmark import timer
 
 Run = Callable[[], object]  # what is timed; what it gives is not looked at
 MANY, FEW, QUICK = 15, 3, 5.0  # rounds where a round takes less than QUICK seconds, and else
@@ -51,6 +50,8 @@ class Passes(NamedTuple):
 
 def seconds(contestant: Contestant) -> float:
     """How long one call takes; what it has to make ready is not counted."""
+    from torch.utils.benchmark import timer  # here, since it looks for CUDA and says on stderr where it finds half of it
+
     return Timer(contestant.run, contestant.ready, timer).timeit(1)
 
 
