@@ -166,7 +166,7 @@ def save_moving(figures_: Sequence[Figure], name: str, milliseconds: int = 400) 
     frames = []
     for figure in figures_:
         figure.canvas.draw()
-        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]
+        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]  # the canvas is Agg: pyplot draws without a window here
     if len({frame.size for frame in frames}) != 1:
         raise ValueError(f"sizes {[frame.size for frame in frames]} given; accepted: at least one figure, all of one size")
     shared = frames[-1].quantize(128)  # one palette, so that nothing flickers
