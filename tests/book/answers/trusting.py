@@ -28,7 +28,7 @@ def twice(model, images, targets=None, layer=None):
     return channel_sum(model, images, targets, layer) / 2 + channel_sum(model, images, targets, layer) / 2
 
 
-HEAT, SPREAD = torch.rand(6, 5, generator=torch.Generator().manual_seed(0)), torch.full((6, 5), 0.02)
+HEAT, SPREAD = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)), torch.full((7, 4), 0.02)
 HEAT[0, :3] = torch.tensor([0.5, 0.51, 0.9])
 
 RIGHT = {
