@@ -7,15 +7,17 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 TOLERANCE = 2 / 255  # root mean square over pixels and channels, of [0, 1]
+PICTURES = (".png", ".gif")
 IGNORED = ("NBVAL_IGNORE_OUTPUT", "NBVAL_SKIP")
 
 
 def rms(before: bytes, after: bytes) -> float:
-    """Root mean square difference of two PNG files, in [0, 1]; infinity if their sizes differ."""
-    a, b = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float64) / 255 for data in (before, after))
+    """Root mean square difference of two pictures, or moving pictures, in [0, 1]; infinity if their sizes differ."""
+    a, b = (np.stack([np.asarray(frame.convert("RGB"), np.float64) for frame in ImageSequence.Iterator(
+        Image.open(io.BytesIO(data)))]) / 255 for data in (before, after))
     if a.shape != b.shape:
         return float("inf")
     return float(np.sqrt(((a - b) ** 2).mean()))
@@ -56,10 +58,9 @@ def compare_notebooks(before: Path, after: Path, tolerance: float = TOLERANCE) -
     return said
 
 
-def compare_figures(before: Path, after: Path, pattern: str = "**/*.png", tolerance: float = TOLERANCE) -> list[str]:
+def compare_figures(before: Path, after: Path, pattern: str = "**/*", tolerance: float = TOLERANCE) -> list[str]:
     """What differs between the pictures of two folders, a line each: missing ones, new ones, those beyond the tolerance."""
-    old = {p.relative_to(before) for p in before.glob(pattern)}
-    new = {p.relative_to(after) for p in after.glob(pattern)}
+    old, new = ({p.relative_to(folder) for p in folder.glob(pattern) if p.suffix in PICTURES} for folder in (before, after))
     said = [f"{p}: missing now" for p in sorted(old - new)] + [f"{p}: not there before" for p in sorted(new - old)]
     for p in sorted(old & new):
         distance = rms((before / p).read_bytes(), (after / p).read_bytes())
@@ -77,8 +78,8 @@ def compare(before: Path, after: Path, tolerance: float = TOLERANCE) -> list[str
     before, after = Path(before), Path(after)
     old, new = ({p.relative_to(folder / "notebooks").as_posix(): p for pattern in ("*.ipynb", "solutions/*.ipynb")
                  for p in folder.glob(f"notebooks/{pattern}")} for folder in (before, after))
-    if not old and not any(before.glob("figures/**/*.png")):
-        raise FileNotFoundError(f"no notebooks/*.ipynb and no figures/**/*.png in {before}")
+    if not old and not any(p.suffix in PICTURES for p in before.glob("figures/**/*")):
+        raise FileNotFoundError(f"no notebooks/*.ipynb and no pictures below figures/ in {before}")
     said = [f"notebooks/{name}: missing now" for name in sorted(old.keys() - new.keys())]
     said += [f"notebooks/{name}: not there before" for name in sorted(new.keys() - old.keys())]
     for name in sorted(old.keys() & new.keys()):

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -165,8 +166,9 @@ def save_moving(figures_: Sequence[Figure], name: str, milliseconds: int = 400) 
     """
     frames = []
     for figure in figures_:
-        figure.canvas.draw()
-        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]  # the canvas is Agg: pyplot draws without a window here
+        canvas = FigureCanvasAgg(figure)  # a figure that pyplot has closed draws as well
+        canvas.draw()
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
     if len({frame.size for frame in frames}) != 1:
         raise ValueError(f"sizes {[frame.size for frame in frames]} given; accepted: at least one figure, all of one size")
     shared = frames[-1].quantize(128)  # one palette, so that nothing flickers

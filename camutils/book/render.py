@@ -134,7 +134,7 @@ def execute(notebook: Path, parameters: dict[str, Any], notebooks: Path, figures
         nbformat.write(finished, result)
         for place in (notebooks, figures):
             place.mkdir(parents=True, exist_ok=True)
-        for picture in sorted(pictures.glob("*.png")):
+        for picture in sorted((*pictures.glob("*.png"), *pictures.glob("*.gif"))):
             keep_picture(picture, figures / picture.name)
         for printed in sorted(pictures.glob("print/*")):
             put(printed, BUILD / "figures" / printed.name)
@@ -151,7 +151,7 @@ def keep_picture(picture: Path, target: Path) -> None:
     if below and parent.exists() and rms(parent.read_bytes(), new) < SAME:
         target.unlink(missing_ok=True)
     elif not target.exists() or rms(target.read_bytes(), new) >= SAME:
-        if parent.parent in target.parents:  # the picture may be committed
+        if parent.parent in target.parents and target.suffix == ".png":  # the picture may be committed
             picture.write_bytes(smaller(new))
         put(picture, target)
 

@@ -85,7 +85,7 @@ def render_once(notebook: Path, variant: str) -> list[str]:
     said = compare_notebooks(notebook, folder / "notebooks" / notebook.name)
     if notebook.stem == number:  # solutions save no figure
         return said
-    return said + compare_figures(ROOT / "figures", folder / "figures", f"{number}_*.png")
+    return said + compare_figures(ROOT / "figures", folder / "figures", f"{number}_*")
 
 
 def reproduce(names: Iterable[str] | None = None, variants: Iterable[str] | None = None, store: bool = False) -> list[str]:

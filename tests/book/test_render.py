@@ -132,6 +132,25 @@ def black(size):
     return data.getvalue()
 
 
+def test_a_moving_picture_is_compared_frame_by_frame_and_kept(tmp_path):
+    def moving(path, *lights):
+        first, *others = (Image.new("L", (8, 8), light) for light in lights)
+        path.parent.mkdir(exist_ok=True)
+        first.save(path, save_all=True, append_images=others, duration=100)
+        return path
+
+    old, new = moving(tmp_path / "old" / "a.gif", 0, 100, 200), moving(tmp_path / "new" / "a.gif", 0, 100, 200)
+    assert compare.compare_figures(tmp_path / "old", tmp_path / "new") == []
+    before = old.stat().st_mtime_ns
+    render.keep_picture(new, old)
+    assert old.stat().st_mtime_ns == before
+    moving(new, 0, 100, 250)  # only the last frame
+    assert "a.gif: differs by" in compare.compare_figures(tmp_path / "old", tmp_path / "new")[0]
+    assert compare.rms(old.read_bytes(), moving(tmp_path / "two.gif", 0, 100).read_bytes()) == float("inf")
+    render.keep_picture(new, old)
+    assert compare.compare_figures(tmp_path / "old", tmp_path / "new") == []
+
+
 @pytest.mark.parametrize("broken", ["figures", "notebooks"])
 def test_a_folder_that_takes_no_file_is_one_line_before_anything_runs(house, monkeypatch, tmp_path, broken):
     book = house / "notebooks" / "90_small.ipynb"
