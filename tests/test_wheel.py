@@ -83,6 +83,7 @@ def test_a_scene_comes_out_of_the_wheel(site, tmp_path):
 
 @pytest.mark.parametrize("command, said", [
     ("render 00", "the notebooks are in the project's repository"),
+    ("site", "the notebooks are in the project's repository"),
     ("reproduce", "the notebooks are in the project's repository"),
     ("train scenes_resnet", "checkpoints are kept in the project's repository"),
 ])
