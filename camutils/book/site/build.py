@@ -24,7 +24,7 @@ OWN = Path(__file__).parent
 MATHJAX = "tex-svg-full.js"
 NEEDED = {"sphinx": "sphinx", "myst_nb": "myst-nb", "pydata_sphinx_theme": "pydata-sphinx-theme",
           "sphinx-mathjax-offline": "sphinx-mathjax-offline"}  # module -> package of the extra [site]
-LEFT_OUT = (".doctrees", ".buildinfo", "jupyter_execute", "_sources")
+LEFT_OUT = (".doctrees", ".buildinfo", "jupyter_execute", "_sources", "_static/webpack-macros.html")
 
 
 def site(out: Path | str | None = None) -> Path:

@@ -34,6 +34,7 @@ html_show_search_summary = False  # a summary would be fetched, which a browser 
 html_last_updated_fmt = None
 html_use_index = False
 html_domain_indices = False
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is, until a button says otherwise
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],

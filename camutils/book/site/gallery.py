@@ -42,7 +42,7 @@ def gallery_page(drawn: list[Drawn], lessons: list[Lesson], static: Path) -> str
     items, count = [], 0
     for figure in drawn:
         lesson = by_path[figure.lesson]
-        for file in (f"{figure.name}.png", f"photos/{figure.name}.png", f"{figure.name}.gif"):
+        for file in (f"{figure.name}.png", f"photos/{figure.name}.png", f"{figure.name}.gif", f"photos/{figure.name}.gif"):
             source = ROOT / "figures" / file
             if not source.is_file():
                 continue

@@ -120,11 +120,12 @@ def anchor_of_page(page: str) -> str:
     return anchor(next(head for head, own in SPLIT.items() if own == page))
 
 
-def toctree(entries: list[str], caption: str = "", here: str = "") -> str:
-    """A hidden table of contents: entries are pages, as paths in the repository, seen from the folder `here`."""
+def toctree(entries: list[str], caption: str = "", here: str = "", last: str = "") -> str:
+    """A hidden table of contents: entries are pages, as paths in the repository, seen from the folder `here`; last: one line
+    more."""
     names = [relpath(str(PurePosixPath(entry).with_suffix("")), here or ".") for entry in entries]
     head = "\n```{toctree}\n:hidden:\n:maxdepth: 1\n" + (f":caption: {caption}\n" if caption else "")
-    return head + "\n" + "\n".join(names) + "\n```\n"
+    return head + "\n" + "\n".join([*names, last]).rstrip() + "\n```\n"
 
 
 def text_pages() -> tuple[dict[str, str], set[str]]:
@@ -143,7 +144,7 @@ def text_pages() -> tuple[dict[str, str], set[str]]:
         files |= needed
     front, needed = relinked(front_page(), "README.md", "index.md")
     pages["index.md"] = front + toctree([COURSE, SPLIT["Which method?"], "gallery.md", "moving.md", "camutils/README.md",
-                                         "api/index.md", "README.md"])
+                                         "api/index.md"], last="The project <README>")
     solutions = [f"notebooks/solutions/{path.name}" for path in find_notebooks() if path.parent.name == "solutions"]
     listed = "".join(f"- [Notebook {PurePosixPath(path).stem}]({PurePosixPath(path).name})\n" for path in solutions)
     said = "# Solutions\n\nSolve the exercises of a lesson first; its last section links here.\n\n"
