@@ -64,3 +64,13 @@ def test_zoo_installs_its_libraries_beside_the_exact_versions_and_prints_the_tab
     lines = make("-n", "zoo", f"VENV={tmp_path}", "ZOO=--store").stdout.splitlines()
     assert lines[0].endswith("pip install --quiet --constraint constraints.txt --editable '.[zoo]'")
     assert lines[1].endswith("python tests/zoo/table.py --store")
+
+
+def test_site_installs_its_packages_and_builds_and_test_site_asks_the_browser(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".camutils-installed").touch()
+    lines = make("-n", "site", f"VENV={tmp_path}").stdout.splitlines()
+    assert lines[0].endswith("pip install --quiet --constraint constraints.txt --editable '.[site]'")
+    assert lines[1].endswith("python -m camutils site")
+    lines = make("-n", "test-site", f"VENV={tmp_path}").stdout.splitlines()
+    assert lines[1].endswith("-m site tests/site")

@@ -31,6 +31,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # a summary would be fetched, which a browser refuses to pages that are opened as files
+html_sidebars = {name: [] for name in ("gallery", "moving", "search", "notebooks/which_method")}  # they have no pages below them
 html_last_updated_fmt = None
 html_use_index = False
 html_domain_indices = False
