@@ -19,8 +19,8 @@ def record(name):
 
 
 # Committed before they are measured, so that no number could choose what is asked: some of their runs are not stored yet.
-AWAITED = {"02_deciding", "02_powers", "10_deciding", "20_deciding", "20_multi_scale_deciding", "30_deciding",
-           "30_score_deciding", "40_steady", "40_steady_passes", "40_steady_dear", "43_axes_deciding", "43_deciding", "43_winner"}
+AWAITED = {"02_deciding", "02_powers", "10_deciding", "20_deciding", "30_deciding", "30_score_deciding", "40_steady",
+           "40_steady_passes", "43_deciding", "43_winner"}
 
 
 def test_every_run_is_stored_and_every_stored_run_is_asked_for():
