@@ -343,8 +343,8 @@ def course() -> Figure:
     heights, rows = (4.95, 3.6, 2.25, 0.9), (4.65, 2.85, 1.05)
     first = ("00\nfirst map", "01\nfamily", "02\nmeasuring", "03\ndeciding")
     papers = {"Integrative CAM": ("10\nall stages", "11\nbias", "12\nα", "13\nfusion", "19\nmeasured"),
-              "GIG-CAM+M": ("20\na path", "21\nwhich?", "22\nscales"),
-              "Cluster-CAM": ("30\nclusters", "31\nhow many?", "32\nmerging")}
+              "GIG-CAM+M": ("20\na path", "21\nwhich?", "22\nscales", "29\nmeasured"),
+              "Cluster-CAM": ("30\nclusters", "31\nhow many?", "32\nmerging", "39\nmeasured")}
     last = ("40\nwhich one?", "42\ntrust", "50\ncost", "60\nyour own")
     for lower, (y, text) in zip((*heights[1:], None), zip(heights, first, strict=True), strict=True):
         _notebook(axis, 0.85, y, text)

@@ -212,6 +212,7 @@ def visited(browser, site, pages):
         tab.set_viewport_size({"width": WIDTHS[0], "height": 900})
         if not ALIKE.search(name):
             tab.evaluate(script)
+            tab.add_style_tag(content="* { transition: none !important; animation: none !important }")  # no colour half-way
         for theme in THEMES if not ALIKE.search(name) else ():
             tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
             result = tab.evaluate("axe.run(document, {runOnly: ['color-contrast', 'image-alt', 'label', 'select-name'],"
