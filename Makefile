@@ -39,15 +39,18 @@ $(READY): pyproject.toml $(LOCK)
 figures: $(READY)
 	CAMUTILS_ASSETS=$(ASSETS) $(BIN)/python -m camutils render --preset $(PRESET)
 
+# files of tests side by side, one on each core; a notebook's cells stay together
+SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: $(READY)
 	$(BIN)/python -m ruff check camutils tests
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE)
 
 test-all: $(READY)
 	$(BIN)/python -m ruff check camutils tests
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(SIDE) -m ""
 
 reproduce: $(READY)
 	$(BIN)/python -m camutils reproduce
