@@ -30,6 +30,7 @@ from .evaluation.measure import Power, functions_of, parse_method, split_list, s
 from .methods import METHODS
 from .networks.given import Given, open_network, synsets
 from .spelling import nearest
+from .whole import whole
 
 MARK = "Photograph"  # a picture of ours says in this field whose it is: the start of the photograph's SHA-256
 
@@ -195,15 +196,17 @@ def explain(photos: Sequence[Path], method: str = "integrative_cam", compare: st
             pictures = {methods[text][0]: overlay(image, L) for text, L in maps.items()}
             if compare:
                 pictures = {"photograph": to_array(image)} | pictures
-            name = f"{stem}.{{}}.{c}_{_word(names[c])}"
-            path = out / (name.format("compare" if compare else _word(method)) + ".png")
-            draw(pictures, f"{names[c]} ({p[c]:.3f})").savefig(path, metadata={"Software": None, MARK: mark})
+            end = f"{c}_{_word(names[c])}"
+            path = out / f"{stem}.{'compare' if compare else _word(method)}.{end}.png"
+            with whole(path) as file:
+                draw(pictures, f"{names[c]} ({p[c]:.3f})").savefig(file, format="png", metadata={"Software": None, MARK: mark})
             written.append(path)
             flat = [text for text, L in maps.items() if not L.any()]
             _say(f"  {path}" + f" (nothing to show: {', '.join(flat)})" * bool(flat))
             if raw:
                 for text, L in maps.items():
-                    np.save(out / (name.format(_word(text)) + ".npy"), L.numpy())
+                    with whole(out / f"{stem}.{_word(text)}.{end}.npy") as file:
+                        np.save(file, L.numpy())
     if not written:
         raise ValueError(f"none of {len(files)} files could be read: {'; '.join(bad[:3])}")
     if bad:

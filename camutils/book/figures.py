@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ..extras import extra
 from ..places import figures
+from ..whole import whole
 from .plotted import write_plotted
 
 FORMATS: dict[str, dict[str, Any]] = {  # format -> what has to be left out of it, so that the same figure is the same file
@@ -174,12 +175,14 @@ def save_moving(figures_: Sequence[Figure], name: str, milliseconds: int = 400) 
     shared = frames[-1].quantize(128)  # one palette, so that nothing flickers
     first, *others = (frame.quantize(palette=shared, dither=Image.Dither.NONE) for frame in frames)
     (folder := figures()).mkdir(parents=True, exist_ok=True)
-    first.save(folder / f"{name}.gif", save_all=True, append_images=others, loop=0, optimize=True,
-               duration=[milliseconds] * len(others) + [3 * milliseconds])
+    with whole(folder / f"{name}.gif") as file:
+        first.save(file, "GIF", save_all=True, append_images=others, loop=0, optimize=True,
+                   duration=[milliseconds] * len(others) + [3 * milliseconds])
 
 
 def _write(figure: Figure, path: Path, dpi: int | None = None) -> None:
     """One file in the format of its ending; dpi: None is the style's."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context({"svg.hashsalt": "camutils"}):  # names inside an SVG are drawn from it, else by chance
-        figure.savefig(path, dpi=dpi or plt.rcParams["savefig.dpi"], metadata=FORMATS[path.suffix[1:]])
+    kind = path.suffix[1:]
+    with plt.rc_context({"svg.hashsalt": "camutils"}), whole(path) as file:  # of it an SVG makes its names, else by chance
+        figure.savefig(file, format=kind, dpi=dpi or plt.rcParams["savefig.dpi"], metadata=FORMATS[kind])

@@ -17,6 +17,7 @@ import nbformat
 from nbconvert.preprocessors import ClearOutputPreprocessor
 
 from ..places import BUILD, NOTEBOOKS, ROOT
+from ..whole import write_whole
 from .render import find_notebooks
 
 LIST = "written.sha256"  # in the form of sha256sum: checksum, two spaces, path
@@ -42,12 +43,13 @@ def handout(names: Iterable[str] | None = None, out: Path | str | None = None) -
         files |= {name: (ROOT / name).read_bytes() for name in pictures}
     listed = read_list(folder)
     check_own(folder, files, listed)
-    listed |= {name: sha256(content).hexdigest() for name, content in files.items()}
+    new = {name: {sha256(content).hexdigest()} for name, content in files.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / LIST).write_text("".join(f"{code}  {name}\n" for name, code in sorted(listed.items())), encoding="utf-8")
+    write_list(folder, {name: listed.get(name, set()) | new.get(name, set()) for name in {*listed, *new}})  # a kill may follow
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+        write_whole(folder / name, content)
+    write_list(folder, listed | new)
     return [folder / "notebooks" / notebook.name for notebook in chosen]
 
 
@@ -71,18 +73,25 @@ def without_outputs(notebook: Path, together: set[str]) -> tuple[nbformat.Notebo
     return copy, pictures
 
 
-def read_list(folder: Path) -> dict[str, str]:
-    """What earlier handouts wrote to this folder: path in it -> checksum."""
-    path = folder / LIST
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {name: code for code, _, name in (line.partition("  ") for line in lines)}
+def read_list(folder: Path) -> dict[str, set[str]]:
+    """What earlier handouts wrote to this folder: path in it -> checksums, more than one where a handout was cut off."""
+    path, found = folder / LIST, dict[str, set[str]]()
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        code, _, name = line.partition("  ")
+        found.setdefault(name, set()).add(code)
+    return found
 
 
-def check_own(folder: Path, files: dict[str, bytes], listed: dict[str, str]) -> None:
+def write_list(folder: Path, listed: dict[str, set[str]]) -> None:
+    """What `read_list` reads."""
+    write_whole(folder / LIST, "".join(f"{code}  {name}\n" for name in sorted(listed) for code in sorted(listed[name])))
+
+
+def check_own(folder: Path, files: dict[str, bytes], listed: dict[str, set[str]]) -> None:
     """FileExistsError for a notebook in the folder that no handout wrote, or that was changed since, and for such a file in the
     way."""
     found = {*folder.glob("*.ipynb"), *folder.glob("notebooks/*.ipynb"), *(p for p in map(folder.joinpath, files) if p.exists())}
     for path in sorted(found):
         name, content = path.relative_to(folder).as_posix(), path.read_bytes()
-        if content != files.get(name) and sha256(content).hexdigest() != listed.get(name):
+        if content != files.get(name) and sha256(content).hexdigest() not in listed.get(name, ()):
             raise FileExistsError(f"{path} is not as a handout wrote it; accepted as --out: another folder, or move it away")

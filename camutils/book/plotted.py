@@ -16,6 +16,7 @@ Outlines, arrows and texts beside cells are no numbers.
 
 import csv
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 from matplotlib.transforms import Transform
 
+from ..whole import write_whole
+
 COLUMNS = ("axis", "kind", "label", "x", "y", "value")
 LARGEST = 64  # rows or columns of an image that is written out
 Row = tuple[str, str, float | None, float | None, float | str | None]  # without the axis
@@ -37,11 +40,12 @@ Row = tuple[str, str, float | None, float | None, float | str | None]  # without
 
 def write_plotted(figure: Figure, path: Path | str) -> None:
     """Write the numbers of a figure as CSV. OSError where the file cannot be written."""
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        for axis, kind, label, *numbers in plotted(figure):
-            rows.writerow([axis, kind, label, *map(_written, numbers)])
+    text = StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for axis, kind, label, *numbers in plotted(figure):
+        rows.writerow([axis, kind, label, *map(_written, numbers)])
+    write_whole(Path(path), text.getvalue())
 
 
 def plotted(figure: Figure) -> Iterator[tuple[str, str, str, float | None, float | None, float | str | None]]:

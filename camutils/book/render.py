@@ -10,7 +10,6 @@ kernel add (times, versions) is taken out.
 """
 
 import os
-import shutil
 import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from ..networks.load import load_model
 from ..places import BUILD, NOTEBOOKS, ROOT, need_checkout
+from ..whole import put
 from .compare import rms
 from .figures import FORMATS
 
@@ -89,16 +89,6 @@ def clean(path: Path) -> nbformat.NotebookNode:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
     return notebook
-
-
-def put(source: Path, target: Path) -> None:
-    """Replace `target` by `source` so that a kill at any moment leaves the old file or the new one, never a part of it."""
-    half = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copyfile(source, half)
-        os.replace(half, target)
-    finally:
-        half.unlink(missing_ok=True)
 
 
 @contextmanager

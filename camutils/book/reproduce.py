@@ -19,8 +19,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..evaluation.machine import cpu_name
-from ..evaluation.results import write_whole
 from ..places import BUILD, DATA, ROOT
+from ..whole import write_whole
 from .compare import compare_figures, compare_notebooks
 from .render import environment_variables, execute, find_notebooks
 

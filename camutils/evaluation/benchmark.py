@@ -31,8 +31,9 @@ from ..datasets.sample import Label, chosen
 from ..datasets.voc_targets import VOC_GROUPS
 from ..methods import METHODS
 from ..networks.load import class_names, default_device, load_model
+from ..whole import alone, write_whole
 from .measure import CENTRE, COLUMNS, LOCATION, METRICS, Pair, measure, parse_method, place_of, split_list
-from .results import Row, check_folder, merge, part_path, provenance, read_table, write_part, write_whole
+from .results import Row, check_folder, merge, part_path, provenance, read_table, write_part
 from .summary import show, summary, write_summary
 
 HELP = {
@@ -163,8 +164,6 @@ def _finish(out: Path, chunks: int, columns: list[str], methods: list[str], seed
     if not (out / "results.csv").exists():
         merge(out, chunks, columns)
     shutil.rmtree(out / "parts", ignore_errors=True)
-    for half in out.glob(".*.tmp"):  # a kill may leave one
-        half.unlink()
     files = (out / f"{name}.csv" for name in ("results", "notes", "timing"))  # a finished run may have been copied without timing
     table, notes, timing = (read_table(path) if path.exists() else [] for path in files)
     for what, count in sorted(Counter(note["what"] for note in notes).items()):
@@ -193,8 +192,8 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     dataset: a name, or an `Images`; model: a name of `load_model`, or a network that takes RGB in [0, 1]; methods, metrics:
     text as on the command line, or lists; options: keyword options for every method, e.g. {"layer": "layer3"}; the rest: HELP.
     The centre baseline is always a row. Returns the summary. Run again after a kill it goes on where it stopped and ends with
-    the same table; with another configuration it raises ValueError. ValueError, TypeError also for what methods and data sets
-    refuse; FileNotFoundError for missing data or weights.
+    the same table; with another configuration, or while another process is at work in `out`, it raises ValueError. ValueError,
+    TypeError also for what methods and data sets refuse; FileNotFoundError for missing data or weights.
     """
     names = [m for m in split_list(methods) if m != CENTRE]
     data = open_dataset(dataset, root, split)
@@ -230,14 +229,15 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     if data.boxes_sha256:
         config["boxes_sha256"] = data.boxes_sha256
     record, out = provenance(config, network, used), Path(out)
-    check_folder(out, record)
-    own = world > 1 and not dist.is_initialized()
-    if own:
-        dist.init_process_group("gloo", timeout=timedelta(days=7))
     chunks = [range(low, min(low + batch, numbers.stop)) for low in numbers[::batch]]
-    try:
+    with ExitStack() as stack:
         if rank == 0:
-            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone(out))
+        check_folder(out, record)
+        if world > 1 and not dist.is_initialized():
+            dist.init_process_group("gloo", timeout=timedelta(days=7))
+            stack.callback(dist.destroy_process_group)
+        if rank == 0:
             if not (out / "config.json").exists():
                 write_whole(out / "config.json", json.dumps(record, indent=1) + "\n")
             if not (out / "results.csv").exists():
@@ -255,6 +255,3 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
         if world > 1:
             dist.barrier()
         return read_table(out / "summary.csv")
-    finally:
-        if own:
-            dist.destroy_process_group()

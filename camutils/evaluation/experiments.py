@@ -5,7 +5,6 @@
 """
 
 import os
-import shutil
 from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
@@ -16,11 +15,12 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from ..places import BUILD, DATA
+from ..whole import put
 from .benchmark import benchmark
 from .experiment_files import Run, read_experiment
 from .sanity import sanity
 
-KEPT = ("config.json", "notes.csv", "results.csv", "summary.csv")  # what is copied to data/results
+KEPT = ("notes.csv", "results.csv", "summary.csv", "config.json")  # what is copied to data/results; the last says: all there
 FOLDERS = {"imagenet": "ILSVRC", "voc": "VOCdevkit"}  # data set -> its folder in `assets`; the scenes need none
 SPLITS = {"scenes": "test", "imagenet": "val", "voc": "val"}  # what a data set gives if no split is asked for
 COLUMNS = ("run", "kind", "data set", "network", "split", "images", "methods", "stored", "metrics")
@@ -114,7 +114,7 @@ def _make(run: Run, assets: str | Path, batch: int, out: Path, rank: int) -> Non
         kept = DATA / "results" / run.name
         kept.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
-            shutil.copyfile(out / run.name / name, kept / name)
+            put(out / run.name / name, kept / name)
 
 
 def make_results(names: Iterable[str] | None = None, assets: str | Path | None = None, dry_run: bool = False, batch: int = 8,

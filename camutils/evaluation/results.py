@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -22,20 +21,11 @@ import torch
 from torch import nn
 
 from ..places import ROOT
+from ..whole import write_whole
 
 Row = dict[str, Any]  # of a table: column -> text or number
 KEYS = ("image", "class", "method")
 TEXT = {*KEYS, "control", "subset", "metric", "against", "what", "note"}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a kill at any moment leaves the old one or the new one, never a part of it."""
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with half.open("w", newline="", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
 
 
 def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:

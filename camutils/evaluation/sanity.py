@@ -28,10 +28,11 @@ from ..datasets.sample import chosen
 from ..methods import METHODS
 from ..networks.load import default_device, load_model
 from ..networks.scene_networks import SCENE_NETWORKS, SHUFFLED
+from ..whole import alone, write_whole
 from .controls import cascade_modules, control_maps, edges, likeness
 from .measure import CENTRE, location, parse_method, place_of, split_list
 from .metrics import centre_map
-from .results import Row, as_csv, check_folder, checksum, provenance, read_table, write_whole
+from .results import Row, as_csv, check_folder, checksum, provenance, read_table
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
 Pair = tuple[Sample, int, int]  # a sample, the position of the class in it, the target
@@ -140,7 +141,8 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     dataset, model, methods: as `benchmark`; data sets whose classes are the network's outputs: scenes, imagenet. modules: the
     cascade's steps, head first (None: `cascade_modules`); draws: of random weights and noise; shuffled: the network of `labels`
     (None: MODEL_shuffled; without one the control is left out). Finished methods in `out` are kept: run again with other
-    methods, it adds theirs. With any other setting it raises ValueError, as for what methods and data sets refuse.
+    methods, it adds theirs. With any other setting, or while another process is at work in `out`, it raises ValueError, as
+    for what methods and data sets refuse.
     """
     data, device = open_dataset(dataset, root, split), torch.device(device or default_device())
     names = [n for n in split_list(methods) if n != CENTRE]  # which is a control
@@ -164,28 +166,28 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     if first:  # as `benchmark`
         config["first"] = first
     record, out = provenance(config, network, used), Path(out)
-    if (out / "config.json").exists():
-        record["config"]["methods"] = json.loads((out / "config.json").read_text())["config"]["methods"]
-    check_folder(out, record)
-    record["config"]["methods"] = list(dict.fromkeys([*record["config"]["methods"], *names]))
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "config.json", json.dumps(record, indent=1) + "\n")
-    rows = read_table(out / "results.csv") if (out / "results.csv").exists() else []
-    items = [data[i] for i in numbers]
-    samples = [s for s in items if isinstance(s, Sample)]
-    notes = [{"image": s.name, "what": "skipped", "note": s.reason} for s in items if not isinstance(s, Sample)]
-    write_whole(out / "notes.csv", as_csv(notes, ["image", "what", "note"]))
-    pairs = [(s, p, int(c)) for s in samples for p, c in enumerate(s.classes)]
-    if len({s.name for s, _, _ in pairs}) < 2:
-        raise ValueError(f"{len(samples)} of {len(items)} pictures can be used; accepted: 2 or more, with classes")
-    outputs = predict(network, samples[0].image[None].to(device)).shape[1]
-    crowded = [s.name for s in samples if set(range(outputs)) <= {int(c) for c in s.classes}]
-    if crowded:
-        raise ValueError(f"{crowded[0]} holds all {outputs} classes of the network; accepted: pictures that leave one out")
-    run = partial(control_maps, model=network, modules=modules, shuffled=shuffled, radii=radii, draws=draws, seed=seed)
-    for name in [n for n in parsed if n not in {row["method"] for row in rows}]:
-        rows += _method_rows(name, parsed[name], pairs, batch, outputs, 0 if data.kind == "scenes" else 15, device, run)
-        write_whole(out / "results.csv", as_csv(rows, COLUMNS))
-    lines = summarise(rows, seed)
-    write_whole(out / "summary.csv", as_csv(lines, SUMMARY))
-    return lines
+    with alone(out):
+        if (out / "config.json").exists():
+            record["config"]["methods"] = json.loads((out / "config.json").read_text())["config"]["methods"]
+        check_folder(out, record)
+        record["config"]["methods"] = list(dict.fromkeys([*record["config"]["methods"], *names]))
+        write_whole(out / "config.json", json.dumps(record, indent=1) + "\n")
+        rows = read_table(out / "results.csv") if (out / "results.csv").exists() else []
+        items = [data[i] for i in numbers]
+        samples = [s for s in items if isinstance(s, Sample)]
+        notes = [{"image": s.name, "what": "skipped", "note": s.reason} for s in items if not isinstance(s, Sample)]
+        write_whole(out / "notes.csv", as_csv(notes, ["image", "what", "note"]))
+        pairs = [(s, p, int(c)) for s in samples for p, c in enumerate(s.classes)]
+        if len({s.name for s, _, _ in pairs}) < 2:
+            raise ValueError(f"{len(samples)} of {len(items)} pictures can be used; accepted: 2 or more, with classes")
+        outputs = predict(network, samples[0].image[None].to(device)).shape[1]
+        crowded = [s.name for s in samples if set(range(outputs)) <= {int(c) for c in s.classes}]
+        if crowded:
+            raise ValueError(f"{crowded[0]} holds all {outputs} classes of the network; accepted: pictures that leave one out")
+        run = partial(control_maps, model=network, modules=modules, shuffled=shuffled, radii=radii, draws=draws, seed=seed)
+        for name in [n for n in parsed if n not in {row["method"] for row in rows}]:
+            rows += _method_rows(name, parsed[name], pairs, batch, outputs, 0 if data.kind == "scenes" else 15, device, run)
+            write_whole(out / "results.csv", as_csv(rows, COLUMNS))
+        lines = summarise(read_table(out / "results.csv"), seed)  # as stored: a run that was interrupted reads its first rows
+        write_whole(out / "summary.csv", as_csv(lines, SUMMARY))
+        return lines

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..whole import write_whole
 from .measure import LOCATION, METRICS
-from .results import Row, as_csv, write_whole
+from .results import Row, as_csv
 from .statistics import bootstrap_mean, paired_bootstrap
 
 SMALL = 0.25  # difficult subset: the class's boxes cover less of the image, and another class is present

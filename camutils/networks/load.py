@@ -63,10 +63,12 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def read_checksums() -> dict[str, str]:
-    """File name -> SHA-256 of the checkpoints that come with the project (the format of `sha256sum`)."""
-    lines = (CHECKPOINTS / "SHA256SUMS").read_text().splitlines()
-    return {name: digest for digest, name in (line.split() for line in lines)}
+def read_checksums(folder: Path | None = None) -> dict[str, str]:
+    """File name -> SHA-256 as SHA256SUMS in a folder states it (the format of `sha256sum`), default: data/checkpoints; none
+    where it is missing."""
+    path = (folder or CHECKPOINTS) / "SHA256SUMS"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return {name.strip(): digest for digest, _, name in (line.partition(" ") for line in lines)}
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ labels of another, until they are known by heart.
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from tqdm import tqdm
 from ..datasets.scene import Scenes
 from ..extras import extra
 from ..places import CHECKPOINTS, need_checkout
-from .load import SCENE_MEAN, SCENE_STD, sha256, standardise_inside
+from ..whole import put, write_whole
+from .load import SCENE_MEAN, SCENE_STD, read_checksums, sha256, standardise_inside
 from .scene_networks import SCENE_NETWORKS, SEED, SHUFFLED
 
 USUAL = {"epochs": 8, "batch": 64, "rate": 4e-3, "length": None}  # length: scenes of the train split, None: all
@@ -105,9 +107,11 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
                 print(f"{name} epoch {epoch + 1}: mAP on tune {mean:.4f}", flush=True)
     path = Path(out or CHECKPOINTS) / f"{name}.pth"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({k: v.contiguous() for k, v in model.state_dict().items()}, path)
-    sums = "".join(f"{sha256(p)}  {p.name}\n" for p in sorted(path.parent.glob("*.pth")))
-    (path.parent / "SHA256SUMS").write_text(sums)
+    with TemporaryDirectory() as half:  # the name is part of the file, hence of its checksum
+        torch.save({k: v.contiguous() for k, v in model.state_dict().items()}, Path(half) / path.name)
+        put(Path(half) / path.name, path)
+    sums = read_checksums(path.parent) | {path.name: sha256(path)}  # those of other files stay: they may be damaged
+    write_whole(path.parent / "SHA256SUMS", "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
     scores = {split: float(mean_average_precision(model, *data).mean())
               for split, data in {**splits, "test": _load("test")}.items()}
     return {"path": str(path), "sha256": sha256(path), "mAP": scores}

@@ -166,16 +166,6 @@ def test_a_folder_that_takes_no_file_is_one_line_before_anything_runs(house, mon
     assert book.read_bytes() == before and not (house / "build").exists()
 
 
-def test_a_kill_while_a_file_is_put_leaves_the_old_one(tmp_path, monkeypatch):
-    new, old = tmp_path / "new", tmp_path / "old"
-    new.write_text("new")
-    old.write_text("old")
-    monkeypatch.setattr(render.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        render.put(new, old)
-    assert old.read_text() == "old" and sorted(p.name for p in tmp_path.iterdir()) == ["new", "old"]
-
-
 def test_a_failing_cell_leaves_notebook_and_figures_as_they_were(house):
     from papermill.exceptions import PapermillExecutionError
 

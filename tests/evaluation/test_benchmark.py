@@ -4,14 +4,12 @@ import csv
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import benchmark_child
 import pytest
 import torch
 from benchmark_child import network, run
@@ -28,7 +26,7 @@ from camutils.evaluation.results import read_table
 from camutils.evaluation.summary import summary
 from camutils.places import ROOT
 
-CHILD = Path(__file__).with_name("benchmark_child.py")
+CHILD = Path(benchmark_child.__file__)
 COMMITTED = ("config.json", "results.csv", "notes.csv", "summary.csv")
 
 
@@ -37,10 +35,6 @@ def start(*words, before=()):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen([sys.executable, *before, str(CHILD), *map(str, words)], env=environment, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def parts(out) -> list[Path]:
-    return sorted((out / "parts").glob("*.json"))
 
 
 def same(one, other) -> None:
@@ -78,29 +72,6 @@ def test_rows_are_image_by_class_by_method_and_their_numbers_are_the_plain_ones(
     assert all(r["drop"] != r["drop"] and r["energy"] == r["energy"] for r in table if r["method"] == "centre")
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_killed_twice_and_started_again_it_ends_with_the_same_files(whole, tmp_path):
-    counts = []
-    for _ in range(2):
-        already, process = len(parts(tmp_path)), start(tmp_path, 22, 0.4)
-        while len(parts(tmp_path)) <= already and process.poll() is None:
-            time.sleep(0.02)
-        assert process.poll() is None, process.stdout.read()
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        counts.append(len(parts(tmp_path)))
-        (tmp_path / "parts" / ".000005.json.1.tmp").write_text('{"rows": [{"image": "test_000')  # a write cut in its line
-        assert not (tmp_path / "results.csv").exists()
-    assert 0 < counts[0] < counts[1] < 6
-    kept = {p.name: p.stat().st_mtime_ns for p in parts(tmp_path)}
-    process = start(tmp_path, 22, 0)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    assert f"{4 * len(kept)}/22" in said  # the bar starts where the last run stopped
-    same(whole, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*COMMITTED, "timing.csv"])
-
-
 def test_two_processes_end_with_the_files_of_one(whole, tmp_path):
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
     process = start(tmp_path, 22, 0, before=torchrun)
@@ -109,37 +80,11 @@ def test_two_processes_end_with_the_files_of_one(whole, tmp_path):
     same(whole, tmp_path)
 
 
-def test_a_kill_at_any_write_loses_and_repeats_nothing(whole, tmp_path, monkeypatch):
-    """Every write in turn is cut: with half of its bytes on the disk, before it is in place, and just after."""
-    replace, cuts = os.replace, Counter()
-
-    class Killed(BaseException):
-        pass
-
-    def cut(source, target):
-        name = Path(target).name
-        cuts[name] += 1
-        if cuts[name] == 1:
-            os.truncate(source, os.path.getsize(source) // 2)
-        if cuts[name] >= 3:
-            replace(source, target)
-        if cuts[name] <= 3:
-            raise Killed
-
-    monkeypatch.setattr(os, "replace", cut)
-    for _ in range(3 * 11):  # config, six parts, timing, notes, results, summary
-        with pytest.raises(Killed):
-            run(tmp_path, 22)
-    assert len(cuts) == 11 and min(cuts.values()) >= 3
-    run(tmp_path, 22)
-    same(whole, tmp_path)
-
-
 def test_a_finished_run_is_not_measured_again(whole, monkeypatch, capsys):
     before = {p.name: p.read_bytes() for p in whole.iterdir()}
     monkeypatch.setattr(sys.modules["camutils.evaluation.benchmark"], "measure", None)
     lines = run(whole, 22)
-    assert {p.name: p.read_bytes() for p in whole.iterdir()} == before 
+    assert {p.name: p.read_bytes() for p in whole.iterdir()} == before
     assert repr(lines) == repr(read_table(whole / "summary.csv"))
     assert "loading and location" in capsys.readouterr().out
 

@@ -11,6 +11,7 @@
 
 import argparse
 import csv
+import io
 import os
 import sys
 import time
@@ -29,6 +30,7 @@ from torch.nn.functional import interpolate
 
 from camutils import METHODS, Network, capture, default_layer, stages
 from camutils.places import ROOT
+from camutils.whole import write_whole
 
 STORED = ROOT / "data" / "zoo.csv"
 FEW = {"integrated_grad_cam": {"steps": 2}, "gig_cam": {"steps": 2}, "gig_cam_m": {"steps": 2, "scales": (1, 1.5)},
@@ -255,10 +257,11 @@ def read(path: Path) -> dict[tuple[str, str], list[str]]:
 def write(path: Path, rows: Sequence[Row]) -> None:
     """The table as CSV, a refused cell with its sentence; lines of networks that were not asked now stay as they are."""
     known = (read(path) if path.exists() else {}) | {(one.network, one.library): one.words() for one in rows}
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADS)
-        writer.writerows(known[e.name, e.library] for e in NETWORKS if (e.name, e.library) in known)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADS)
+    writer.writerows(known[e.name, e.library] for e in NETWORKS if (e.name, e.library) in known)
+    write_whole(path, text.getvalue())
 
 
 def row_at(place: int) -> Row:

@@ -32,6 +32,7 @@ from ...methods.parts.paths import guided_path
 from ...methods.parts.scales import levels
 from ...networks.load import load_model
 from ...places import ROOT
+from ...whole import write_whole
 from ..figures import HEAT, grid, overlay, picture, show_maps, to_array, use_style
 
 STORED = ROOT / "figures" / "site"
@@ -147,9 +148,9 @@ def compute() -> list[Path]:
             for number, frame in enumerate(moving.frames()):
                 texts[name].append(frame.text)
                 files.append(STORED / f"{name}_{number:02d}.webp")
-                files[-1].write_bytes(drawn(frame))
+                write_whole(files[-1], drawn(frame))
     files.append(STORED / "frames.json")
-    files[-1].write_text(json.dumps(texts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(files[-1], json.dumps(texts, indent=1, ensure_ascii=False) + "\n")
     return files
 
 

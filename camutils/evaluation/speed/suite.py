@@ -1,7 +1,6 @@
 """The run: network by network, case by case; what is done is written at once, so that a killed run goes on where it stopped."""
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -12,8 +11,8 @@ from torch.utils.benchmark import timer
 
 from ...memory import memory_kept
 from ...places import BUILD, DATA
+from ...whole import alone, put, write_whole
 from ..machine import machine
-from ..results import write_whole
 from .bounds import Best, bounds
 from .cases import NAMES, TARGETS, Case, call, cases, parts, seen_by
 from .curves import curves, measure, slope, verdict
@@ -134,7 +133,8 @@ def run_speed(suite: str = "cpu", networks: Sequence[str] | None = None, methods
     """Measure, print the tables, write OUT/ratios.csv, OUT/curves.csv and OUT/machine.json; rows that are there are kept.
 
     which: out of PARTS; rounds: None: `rounds_for`; workers: torch's threads, None: as they are; store: copy these files to
-    data/speed. Raises ValueError for what is not accepted, and for a folder that holds times of another machine.
+    data/speed. Raises ValueError for what is not accepted, and for a folder that holds times of another machine or in
+    which another process is at work.
     """
     if suite not in SUITES:
         raise ValueError(f"unknown suite {suite!r}; accepted: {', '.join(SUITES)}")
@@ -143,13 +143,13 @@ def run_speed(suite: str = "cpu", networks: Sequence[str] | None = None, methods
     for what, number in (("rounds", rounds), ("threads", workers)):
         if number is not None and number < 1:
             raise ValueError(f"{number} {what}; accepted: 1 or more")
-    with threads(workers or torch.get_num_threads()):
+    with threads(workers or torch.get_num_threads()), alone(out):
         _run(suite, networks, methods, which, rounds, out)
     if store:
         (DATA / "speed").mkdir(exist_ok=True)
         for path in out.iterdir():
             if path.name in FILES:
-                shutil.copy(path, DATA / "speed" / path.name)
+                put(path, DATA / "speed" / path.name)
     return out
 
 

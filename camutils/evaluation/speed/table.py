@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..results import as_csv, write_whole
+from ...whole import write_whole
+from ..results import as_csv
 
 RATIOS = ("suite", "network", "weights", "size", "method", "options", "batch", "contestant", "setting", "rounds", "seconds",
           "forwards", "backwards", "ratio", "low", "high", "to_ours", "of", "found", "target", "verdict")
