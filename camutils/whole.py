@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 HALVES = ".*.[0-9]*.tmp"  # what a kill may leave in a folder
@@ -44,6 +45,16 @@ def put(source: Path, target: Path) -> None:
     """Replace `target` by a copy of `source` as `whole` does."""
     with source.open("rb") as content, whole(target) as file:
         shutil.copyfileobj(content, file)
+
+
+def check_writable(folder: Path) -> None:
+    """PermissionError in one line where nothing can be written to `folder`, which is made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(f"cannot write to {folder} ({error.strerror}); make it writable, or take another folder") from error
 
 
 @contextmanager

@@ -15,9 +15,12 @@ IGNORED = ("NBVAL_IGNORE_OUTPUT", "NBVAL_SKIP")
 
 
 def rms(before: bytes, after: bytes) -> float:
-    """Root mean square difference of two pictures, or moving pictures, in [0, 1]; infinity if their sizes differ."""
-    a, b = (np.stack([np.asarray(frame.convert("RGB"), np.float64) for frame in ImageSequence.Iterator(
-        Image.open(io.BytesIO(data)))]) / 255 for data in (before, after))
+    """Root mean square difference of two pictures, or moving ones, in [0, 1]; infinity if sizes differ or one is damaged."""
+    try:
+        a, b = (np.stack([np.asarray(frame.convert("RGB"), np.float64) for frame in ImageSequence.Iterator(
+            Image.open(io.BytesIO(data)))]) / 255 for data in (before, after))
+    except Exception:  # damaged files raise OSError, SyntaxError, EOFError, struct.error, zlib.error and others
+        return float("inf")
     if a.shape != b.shape:
         return float("inf")
     return float(np.sqrt(((a - b) ** 2).mean()))

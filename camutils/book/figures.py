@@ -150,8 +150,9 @@ def save_figure(figure: Figure, name: str) -> None:
     """Write figures/NAME.png: same figure, same bytes (no dates, no versions inside).
 
     `camutils render --format` sets $CAMUTILS_FORMATS, and perhaps $CAMUTILS_DPI: then also figures/print/NAME in each of these
-    formats, and its numbers as CSV. OSError where the folder takes no file.
+    formats, and its numbers as CSV. ValueError for a name that leads elsewhere, OSError where the folder takes no file.
     """
+    _check_name(name)
     folder, formats = figures(), os.environ.get("CAMUTILS_FORMATS")
     _write(figure, folder / f"{name}.png")
     if formats:
@@ -163,8 +164,9 @@ def save_figure(figure: Figure, name: str) -> None:
 def save_moving(figures_: Sequence[Figure], name: str, milliseconds: int = 400) -> None:
     """Write figures/NAME.gif: figures of one size as a moving picture that starts again, the last one held three times as long.
 
-    ValueError for no figures, or sizes that differ; OSError where the folder takes no file.
+    ValueError for a name that leads elsewhere, no figures, or sizes that differ; OSError where the folder takes no file.
     """
+    _check_name(name)
     frames = []
     for figure in figures_:
         canvas = FigureCanvasAgg(figure)  # a figure that pyplot has closed draws as well
@@ -178,6 +180,11 @@ def save_moving(figures_: Sequence[Figure], name: str, milliseconds: int = 400) 
     with whole(folder / f"{name}.gif") as file:
         first.save(file, "GIF", save_all=True, append_images=others, loop=0, optimize=True,
                    duration=[milliseconds] * len(others) + [3 * milliseconds])
+
+
+def _check_name(name: str) -> None:
+    if Path(name).name != name:
+        raise ValueError(f"a figure's name {name!r}; accepted: the name of a file, without its ending and without folders")
 
 
 def _write(figure: Figure, path: Path, dpi: int | None = None) -> None:

@@ -56,7 +56,8 @@ def handout(names: Iterable[str] | None = None, out: Path | str | None = None) -
 def without_outputs(notebook: Path, together: set[str]) -> tuple[nbformat.NotebookNode, set[str]]:
     """A notebook without outputs and counts, and the pictures, figures/NAME, that its text shows.
 
-    together: names of the notebooks that are handed out; links to others keep their words only.
+    together: names of the notebooks that are handed out; links to others keep their words only. ValueError for a picture that
+    is not in figures/.
     """
     copy, _ = ClearOutputPreprocessor().preprocess(nbformat.read(notebook, as_version=4), {})
     pictures: set[str] = set()
@@ -70,6 +71,8 @@ def without_outputs(notebook: Path, together: set[str]) -> tuple[nbformat.Notebo
         if cell.cell_type == "markdown":
             cell.source = LINK.sub(kept, cell.source)
             pictures.update(PICTURE.findall(cell.source))
+    if outside := [name for name in pictures if ".." in Path(name).parts]:
+        raise ValueError(f"{notebook.name} shows {outside[0]}; accepted: pictures in figures/")
     return copy, pictures
 
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ..networks.load import load_model
 from ..places import BUILD, NOTEBOOKS, ROOT, need_checkout
-from ..whole import put
+from ..whole import check_writable, put
 from .compare import rms
 from .figures import FORMATS
 
@@ -36,6 +36,8 @@ PRESETS: dict[str, dict[str, str]] = {  # name -> parameters; a notebook that do
     "voc2012": {"protocol": "voc2012", "table_network": "resnet50", "root": ""},  # root: the folder that CAMUTILS_ASSETS names
     "ilsvrc2012": {"protocol": "ilsvrc2012", "table_network": "resnet50", "root": "ILSVRC"},
 }
+KINDS: dict[str, tuple[type, ...]] = {  # of parameters, by the annotation in their cell
+    "bool": (bool,), "int": (int,), "float": (int, float), "str": (str,), "list": (list, tuple), "tuple": (list, tuple)}
 SAME = 0.25 / 255  # root mean square below which two pictures are one drawing; a single other digit in a figure is above it
 
 
@@ -62,6 +64,24 @@ def find_notebooks(names: Iterable[str] | None = None) -> list[Path]:
 def parameters_of(notebook: Path) -> list[str]:
     """Names in the notebook's cell tagged `parameters`."""
     return list(papermill.inspect_notebook(str(notebook)))
+
+
+def check_types(notebook: Path, values: dict[str, Any]) -> None:
+    """ValueError for a value that is not of the type that the notebook's cell `parameters` names: `rows: int = 5`."""
+    for name, known in papermill.inspect_notebook(str(notebook)).items():
+        kind = known["inferred_type_name"]
+        if name in values and not fits(values[name], kind):
+            raise ValueError(f"{notebook.stem}: {name} = {values[name]!r} given; accepted: {kind} (on the command line text that "
+                             """reads as JSON is JSON: 5 is a number, '"5"' text)""")
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Is it of this kind? A bool is no int, an int may stand for a float, list[int] asks each; what KINDS lacks fits all."""
+    outer, _, inner = kind.removesuffix("]").partition("[")
+    if outer not in KINDS:
+        return True
+    right = isinstance(value, KINDS[outer]) and not (isinstance(value, bool) and outer != "bool")
+    return right and (not inner or all(fits(one, inner) for one in value))
 
 
 def preset_values(preset: str) -> dict[str, str]:
@@ -110,14 +130,19 @@ def execute(notebook: Path, parameters: dict[str, Any], notebooks: Path, figures
     """Run one notebook; only if all of its cells succeed are `notebooks`/NAME.ipynb and its figures replaced.
 
     A picture in a folder below the project's figures that is the same as its namesake there is not written a second time.
-    formats, dpi: of further files, with the numbers of every figure, in build/figures.
+    formats, dpi: of further files, with the numbers of every figure, in build/figures. Raises papermill's
+    PapermillExecutionError where a cell fails, ChildProcessError (an OSError) where the kernel dies.
     """
     with tempfile.TemporaryDirectory() as folder:
         result, pictures = Path(folder) / notebook.name, Path(folder) / "figures"
         told = {"CAMUTILS_FIGURES": str(pictures), "CAMUTILS_FORMATS": ",".join(formats), "CAMUTILS_DPI": str(dpi or "")}
         with environment_variables(told):
-            papermill.execute_notebook(str(notebook), str(result), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
-                                       progress_bar={"desc": notebook.stem, "leave": True})
+            try:
+                papermill.execute_notebook(str(notebook), str(result), parameters, cwd=str(NOTEBOOKS), kernel_name="python3",
+                                           progress_bar={"desc": notebook.stem, "leave": True})
+            except RuntimeError as error:  # nbclient's DeadKernelError
+                raise ChildProcessError(f"{notebook.name}: {error}, by a signal or for want of memory; the notebook and its "
+                                        "figures stay as they were") from error
         finished = clean(result)
         if (notebooks / notebook.name).exists():
             keep_shown(finished, nbformat.read(notebooks / notebook.name, as_version=4))
@@ -170,17 +195,6 @@ def keep_shown(new: nbformat.NotebookNode, old: nbformat.NotebookNode) -> None:
                 mine["image/png"] = b64encode(smaller(png)).decode()
 
 
-def check_writable(folder: Path) -> None:
-    """PermissionError in one line where nothing can be written to `folder`, which is made if it is missing."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise PermissionError(f"cannot write to {folder} ({error.strerror}); make it writable, or render a copy of the project"
-                              ) from error
-
-
 def check_formats(formats: Sequence[str], dpi: int | None) -> None:
     """ValueError for a format that is not written, and for dots per inch that are out of range or without a format."""
     unknown = [kind for kind in formats if kind not in FORMATS]
@@ -199,8 +213,8 @@ def render(names: Iterable[str] | None = None, preset: str = "scenes",
     names: see `find_notebooks`; preset: a name of PRESETS; parameters: name -> value, over the preset's;
     formats: names of FORMATS, dpi: their pixels per inch, of a PDF's or SVG's images only; default: the style's 100.
     Raises ValueError for an unknown notebook, preset, parameter name or format, FileNotFoundError where weights or data are
-    missing, PermissionError for a folder that cannot be written to, all before anything runs; papermill's
-    PapermillExecutionError where a cell fails (notebook and figures then stay as they were).
+    missing, PermissionError for a folder that cannot be written to, all before anything runs; as `execute` where a cell fails or
+    the kernel dies (notebook and figures then stay as they were).
     """
     check_formats(formats, dpi)
     own, chosen = dict(parameters or {}), find_notebooks(names)
@@ -212,6 +226,7 @@ def render(names: Iterable[str] | None = None, preset: str = "scenes",
         if unknown:
             known = ", ".join(parameters_of(notebook))
             raise ValueError(f"{notebook.stem} has no parameter {', '.join(unknown)}; accepted: {known}")
+        check_types(notebook, values)
     for name in {"network", "table_network"} & set(values):
         load_model(str(values[name]), "cpu")
     if own or formats:

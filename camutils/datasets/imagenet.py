@@ -104,6 +104,8 @@ def _flat(root: Path) -> dict[str, Files]:
         names = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
     else:
         names = sorted(p.stem for p in (root / VAL).iterdir() if p.suffix.upper() == ".JPEG")
+    if outside := [n for n in names if Path(n).name != n]:
+        raise ValueError(f"{outside[0]!r} in {listed.name} leads out of {root / VAL}; accepted: names of files there, no ending")
     return {n: Files(root / VAL / f"{n}.JPEG", root / BOXES / f"{n}.xml", "") for n in names}
 
 

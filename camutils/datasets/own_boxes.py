@@ -170,7 +170,7 @@ def _of_mask(masks: dict[str, Path], name: str) -> Annotation[Label]:
     if not masks[name].is_file():
         raise BadFile("no mask for this picture")
     try:
-        with Image.open(masks[name]) as file:
+        with Image.open(masks[name], formats=["PNG"]) as file:
             values = np.asarray(file).astype(np.int64)  # of a palette: the numbers, not the colours
     except Exception as error:  # damaged files raise OSError, SyntaxError, struct.error, zlib.error and others
         raise BadFile(f"mask cannot be read ({type(error).__name__})") from error

@@ -65,14 +65,20 @@ def read_picture(picture: Picture) -> Upright:
 
 
 def _upright(stored: Image.Image) -> Upright:
-    """Turned by EXIF, alpha on black, RGB; a note on each that changed something."""
+    """Turned by EXIF, alpha on black, RGB; a note on each that changed something.
+
+    What its first bytes tell is asked before it is decoded: a program for a printer, which Pillow would run, and a long strip.
+    """
+    W, H = stored.size
+    if stored.format == "EPS":
+        raise BadFile("EPS is a program for a printer; accepted: a picture of pixels, such as PNG or JPEG")
+    if min(W, H) < 1 or max(W, H) > LONGEST * min(W, H):
+        raise BadFile(f"{W} x {H} pixels; accepted: the longer side up to {LONGEST} times the shorter")
     orientation = stored.getexif().get(0x0112, 1)  # asked first: Pillow turns a TIFF itself while it loads it
     orientation = orientation if orientation in range(1, 9) else 1
     stored.load()
     upright = ImageOps.exif_transpose(stored)
     W, H = upright.size
-    if min(W, H) < 1 or max(W, H) > LONGEST * min(W, H):
-        raise BadFile(f"{W} x {H} pixels; accepted: the longer side up to {LONGEST} times the shorter")
     if upright.mode.startswith(("I", "F")):  # integers of 16 or 32 bits, floats
         upright = _from_array(np.asarray(upright))
     see_through = upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info

@@ -60,6 +60,8 @@ def voc(root: str | Path, split: str = "val", *, download: bool = False, resize:
             f"ImageSets/Main/{listed}.txt; `download=True` fetches it, or see http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
         ) from error
     files = {Path(p).stem: (Path(p), Path(a)) for p, a in zip(found.images, found.targets, strict=True)}
+    if outside := [p for p, _ in files.values() if p.parent != root / "VOCdevkit" / "VOC2012" / "JPEGImages"]:
+        raise ValueError(f"{outside[0]} of ImageSets/Main/{listed}.txt is not in JPEGImages; accepted: an image id a line")
     if not files:
         raise ValueError(f"no picture in VOC2012/ImageSets/Main/{listed}.txt of {root}; accepted: an image id a line")
     if split in ("tune", "confirm"):

@@ -138,7 +138,9 @@ def _runs(experiment: str, given: dict[str, Any], entry: dict[str, Any]) -> list
     _check_methods(methods)
     runs = []
     for model in entry["models"]:
-        runs.append(Run(entry["name"].replace("{model}", model), experiment, given["title"], given["kind"], entry["dataset"],
-                        model, entry.get("split"), entry.get("limit"), entry.get("metrics"), methods,
-                        entry.get("first", 0)))
+        name = entry["name"].replace("{model}", model)
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise ValueError(f"name = {name!r} in [[runs]]; accepted: the name of a folder, of letters, digits, _ . and -")
+        runs.append(Run(name, experiment, given["title"], given["kind"], entry["dataset"], model, entry.get("split"),
+                        entry.get("limit"), entry.get("metrics"), methods, entry.get("first", 0)))
     return runs

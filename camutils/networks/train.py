@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..datasets.scene import Scenes
 from ..extras import extra
 from ..places import CHECKPOINTS, need_checkout
-from ..whole import put, write_whole
+from ..whole import check_writable, put, write_whole
 from .load import SCENE_MEAN, SCENE_STD, read_checksums, sha256, standardise_inside
 from .scene_networks import SCENE_NETWORKS, SEED, SHUFFLED
 
@@ -68,7 +68,8 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
 
     What is None: as in USUAL, for NAME_shuffled as in BY_HEART, with labels from `shuffle_labels`; seed: the name's, `seed_of`.
     A batch is never larger than `length`. Raises ValueError for a name that is not in SCENE_NETWORKS, and for epochs, batch or
-    length below 1. The global random state is left as it was.
+    length below 1; PermissionError, before it begins, for a folder that cannot be written to. The global random
+    state is left as it was.
     """
     if name not in SCENE_NETWORKS:
         raise ValueError(f"cannot train {name!r}; accepted: {', '.join(SCENE_NETWORKS)}")
@@ -80,6 +81,7 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
         raise ValueError(f"epochs {epochs}, batch {batch}, length {length}; accepted: 1 or more")
     if out is None:
         need_checkout("checkpoints are kept")
+    check_writable(Path(out or CHECKPOINTS))  # now, and not after ten minutes
     images, present = _load("train", length)
     batch = min(batch, len(images))
     present = shuffle_labels(present, seed) if shuffled else present
@@ -106,7 +108,6 @@ def train(name: str, *, epochs: int | None = None, batch: int | None = None, rat
                 mean = mean_average_precision(model, *splits["tune"]).mean()
                 print(f"{name} epoch {epoch + 1}: mAP on tune {mean:.4f}", flush=True)
     path = Path(out or CHECKPOINTS) / f"{name}.pth"
-    path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as half:  # the name is part of the file, hence of its checksum
         torch.save({k: v.contiguous() for k, v in model.state_dict().items()}, Path(half) / path.name)
         put(Path(half) / path.name, path)
