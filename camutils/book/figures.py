@@ -183,7 +183,7 @@ def save_moving(figures_: Sequence[Figure], name: str, milliseconds: int = 400) 
 
 
 def _check_name(name: str) -> None:
-    if Path(name).name != name:
+    if not name or Path(name).name != name:
         raise ValueError(f"a figure's name {name!r}; accepted: the name of a file, without its ending and without folders")
 
 

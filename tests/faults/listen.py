@@ -21,11 +21,11 @@ def asked(event: str, args: tuple) -> object:
 
 
 def listen(who: str) -> None:
-    """From now on, in this process; `who` is written first."""
+    """From now on, in this process, as long as $CAMUTILS_ASKED stays; `who` is written first."""
     path = os.environ["CAMUTILS_ASKED"]
 
     def hook(event, args):
-        if (name := asked(event, args)) is not None:
+        if (name := asked(event, args)) is not None and os.environ.get("CAMUTILS_ASKED") == path:
             with open(path, "a") as file:
                 file.write(f"{who} asked {name}\n")
 
