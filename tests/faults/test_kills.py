@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import benchmark_child
@@ -30,11 +31,18 @@ FILES = {  # what each piece of work writes, and what is cut
 }
 
 
+@contextmanager
 def start(*words, before=()):
-    """A script in a process group of its own, on one thread."""
+    """A script in a process group of its own, on one thread, that is ended at the latest with the body."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.Popen([sys.executable, *before, *map(str, words)], env=environment, start_new_session=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen([sys.executable, *before, *map(str, words)], env=environment, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -47,8 +55,8 @@ def files(folder: Path) -> dict[str, bytes]:
 def killed(tmp_path_factory):
     """The folder of kills_child.py, and how often it was killed at the writes of each file."""
     out = tmp_path_factory.mktemp("kills")
-    child = start(Path(__file__).with_name("kills_child.py"), out)
-    said, _ = child.communicate(timeout=600)
+    with start(Path(__file__).with_name("kills_child.py"), out) as child:
+        said, _ = child.communicate(timeout=600)
     assert child.returncode == 0, said
     return out, json.loads((out / "kills.json").read_text())
 
@@ -75,14 +83,12 @@ def test_what_kills_leave_half_written_is_taken_away_or_ignored_by_git(killed):
 
 def test_a_second_run_is_refused_and_a_killed_one_taken_up_where_it_was(killed, tmp_path, capsys):
     """The first is killed while a method computes; the second says why it may not, and then goes on from the first's part."""
-    process = start(benchmark_child.__file__, tmp_path, 6, 1)
-    while not (tmp_path / "parts" / "000000.json").exists() and process.poll() is None:
-        time.sleep(0.02)
-    with pytest.raises(ValueError, match="another process is at work in .*; accepted: to wait until it has ended"):
-        benchmark_child.run(tmp_path, 6)
-    assert process.poll() is None, process.stdout.read()
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with start(benchmark_child.__file__, tmp_path, 6, 1) as process:
+        while not (tmp_path / "parts" / "000000.json").exists() and process.poll() is None:
+            time.sleep(0.02)
+        with pytest.raises(ValueError, match="another process is at work in .*; accepted: to wait until it has ended"):
+            benchmark_child.run(tmp_path, 6)
+        assert process.poll() is None, process.stdout.read()
     assert not (tmp_path / "results.csv").exists()
     benchmark_child.run(tmp_path, 6)
     assert "4/6" in capsys.readouterr().err  # the bar starts behind the part that was there

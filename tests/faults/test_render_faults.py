@@ -1,7 +1,6 @@
 """A render that is killed, whose kernel dies, or that finds damaged files: notebook and figures stay, or are made whole."""
 
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -57,6 +56,14 @@ def runs(pid: int) -> bool:
         return False
 
 
+def ends(pid: int, seconds: float = 60) -> bool:
+    """Does this process end within so many seconds?"""
+    end = time.monotonic() + seconds
+    while runs(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not runs(pid)
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no SIGKILL")
 def test_killed_in_a_cell_it_leaves_everything_as_it_was_and_no_kernel_behind(rendered, tmp_path, monkeypatch):
     """With a picture drawn already; nobody was asked for anything on another machine meanwhile."""
@@ -64,20 +71,15 @@ def test_killed_in_a_cell_it_leaves_everything_as_it_was_and_no_kernel_behind(re
     before, told = committed(rendered), rendered / "notebooks" / "kernel.pid"
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("CAMUTILS_ASKED", str(tmp_path / "asked"))
-    process = start(HERE / "render_child.py", rendered)
-    while not told.exists() and process.poll() is None:
-        time.sleep(0.02)
-    assert process.poll() is None, process.stdout.read()
-    kernel = int(told.read_text())
-    assert runs(kernel)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    told.unlink()
+    with start(HERE / "render_child.py", rendered) as process:
+        while not told.exists() and process.poll() is None:
+            time.sleep(0.02)
+        assert process.poll() is None, process.stdout.read()
+        kernel = int(told.read_text())
+        assert runs(kernel)
+    told.unlink()  # the end of the body was SIGKILL
     assert committed(rendered) == before
-    end = time.monotonic() + 60
-    while runs(kernel) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not runs(kernel)  # a kernel looks for its parent, once a second
+    assert ends(kernel)  # a kernel looks for its parent, once a second
     assert (tmp_path / "asked").read_text().splitlines() == ["camutils", "kernel"]  # the hooks were there, and heard nothing
 
 
