@@ -5,7 +5,7 @@ far as the best methods' do. So a method is asked for more than that: to be bett
 the same Drop*, or that covers the same area. The powers are rows of a run, `grad_cam^0.25` to `grad_cam^8`: `powers`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -146,16 +146,42 @@ def beats(rows: list[Row], method: str, against: str = "grad_cam", *, unmoved: S
     at equal area. All these are decided together (`verdicts.decide`). ValueError as `verdicts`; without powers of `against`
     energy is a note.
     """
+    found, notes = _asked(rows, method, against, unmoved, level, resamples, seed)
+    return _summed_up(decide(found, level), notes)
+
+
+def beats_over_sets(sets: Mapping[str, list[Row]], methods: Sequence[str], against: str = "grad_cam", *,
+                    unmoved: Sequence[str] = UNMOVED, level: float = 0.05, resamples: int = 2000,
+                    seed: int = 0) -> dict[str, dict[str, Beats]]:
+    """`beats` of many methods on several networks or data sets, decided together: name of the set -> method -> `Beats`.
+
+    sets: name -> rows; a method that one of them does not have is left out there. ValueError as `beats`, and for no sets.
+    """
+    if not sets:
+        raise ValueError("no sets of rows given; accepted: name -> rows, at least one")
+    known = {name: {row["method"] for row in rows} - {against} for name, rows in sets.items()}
+    asked = {(name, method): _asked(rows, method, against, unmoved, level, resamples, seed)
+             for name, rows in sets.items() for method in methods if method in known[name]}
+    together = iter(decide([v for found, _ in asked.values() for v in found], level))
+    said = {key: _summed_up([next(together) for _ in found], notes) for key, (found, notes) in asked.items()}
+    return {name: {method: said[name, method] for method in methods if (name, method) in said} for name in sets}
+
+
+def _asked(rows: list[Row], method: str, against: str, unmoved: Sequence[str], level: float, resamples: int,
+           seed: int) -> tuple[list[Verdict], list[str]]:
+    """All comparisons that `beats` asks of a method, and notes on those that cannot be made."""
+    rows = [row for row in rows if row["method"] in (method, against) or row["method"].startswith(f"{against}^")]
     found = verdicts(rows, [method], unmoved, against, level, resamples=resamples, seed=seed)
-    notes = []
     try:
         stored_powers(rows, against)
     except ValueError as missing:
-        notes = [f"energy: {missing}"]
-    else:
-        found += at_equals(rows, [method], "energy", EQUALS, against, level, resamples=resamples, seed=seed)
-    found = decide(found, level)
-    notes += [f"{v.metric}: {v.note}" for v in found if v.note]
+        return found, [f"energy: {missing}"]
+    return found + at_equals(rows, [method], "energy", EQUALS, against, level, resamples=resamples, seed=seed), []
+
+
+def _summed_up(found: list[Verdict], notes: list[str]) -> Beats:
+    """What decided comparisons of one method say; energy counts where both of its comparisons fall to one side."""
+    notes = notes + [f"{v.metric}: {v.note}" for v in found if v.note]
     sides = {v.metric: better_or_worse(v) for v in found}
     energies = {sides.pop(metric) for metric in [*sides] if " at equal " in metric}
     if len(energies) == 1:

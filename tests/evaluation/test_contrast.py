@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from camutils.evaluation import contrast
-from camutils.evaluation.contrast import GAMMAS, at_equal, at_equals, beats, contrast_curve, powers, stored_powers
+from camutils.evaluation.contrast import (
+    GAMMAS,
+    at_equal,
+    at_equals,
+    beats,
+    beats_over_sets,
+    contrast_curve,
+    powers,
+    stored_powers,
+)
 from camutils.evaluation.verdicts import verdict_table
 
 
@@ -146,6 +155,28 @@ def test_without_powers_of_the_other_only_place_decides(scenes):
     assert found.beats and found.better == ("pixel_ap",) and "powers of 'worse': worse given" in found.notes[0]
 
 
+def test_over_sets_all_are_decided_together(scenes):
+    sets = {"all": scenes, "no better": [row for row in scenes if row["method"] != "better"]}
+    found = beats_over_sets(sets, ["better", "worse", "grad_cam", "power 1.2"])
+    assert [*found] == ["all", "no better"] and [*found["all"]] == ["better", "worse", "power 1.2"]
+    assert [*found["no better"]] == ["worse", "power 1.2"]
+    assert {m: b.beats for m, b in found["all"].items()} == {"better": True, "worse": False, "power 1.2": False}
+    assert found["all"]["worse"] == found["no better"]["worse"] == beats(scenes, "worse")
+    assert beats_over_sets({"": scenes}, ["better"])[""]["better"] == beats(scenes, "better")
+
+
+def test_a_lucky_one_among_many_is_not_decided():
+    # a mean of 2.6 standard errors has p near 0.01: below 0.05 / 2 beside its own Drop, above 0.05 / 12 among six methods
+    z = np.random.default_rng(0).normal(size=40)
+    z = (z - z.mean()) / z.std() + 2.6 / math.sqrt(40)
+    gains = {"grad_cam": 0 * z, "lucky": z} | {f"null {k}": (-1) ** np.arange(40) for k in range(5)}
+    rows = [{"image": f"i{i}", "class": 0, "method": m, "pixel_ap": 0.5 + 0.1 * gain[i], "drop_15": 9.0}
+            for m, gain in gains.items() for i in range(40)]
+    assert beats(rows, "lucky").better == ("pixel_ap",)
+    assert not beats_over_sets({"one": rows}, list(gains))["one"]["lucky"].beats
+    assert beats_over_sets({"one": rows}, ["lucky"])["one"]["lucky"] == beats(rows, "lucky")
+
+
 def test_few_images_give_no_verdict(scenes):
     few = [row for row in scenes if int(row["image"][1:]) < 29]
     found = beats(few, "better")
@@ -200,6 +231,7 @@ def test_powers_and_their_curve(scenes):
     (lambda: at_equal([*HAND, *lines("ours", [1] * 2, [1] * 2)], "ours"), "was measured on other images"),
     (lambda: at_equal(HAND, "grad_cam^2", level=1), "level 1"),
     (lambda: at_equal(HAND, "grad_cam^2", resamples=0), "0 resamples"),
+    (lambda: beats_over_sets({}, ["grad_cam^2"]), "no sets of rows"),
     (lambda: at_equals(HAND, ["grad_cam"]), "accepted: another method, and"),
     (lambda: at_equals(HAND, ["grad_cam^2"], equals=()), "accepted: another method, and"),
 ])
