@@ -9,10 +9,10 @@ A check is a function answer -> "" where it holds, else a sentence about what is
 from collections.abc import Callable
 from typing import Any
 
-from . import clusters, deciding, first, integrative, measuring, paths, trusting
+from . import clusters, comparing, deciding, first, integrative, measuring, paths, trusting
 
 Check = Callable[[Any], str]
-LESSONS = (first, measuring, deciding, integrative, paths, clusters, trusting)
+LESSONS = (first, measuring, deciding, integrative, paths, clusters, comparing, trusting)
 CHECKS: dict[str, Check] = {number: check for lesson in LESSONS for number, check in lesson.CHECKS.items()}
 
 
