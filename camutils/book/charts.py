@@ -3,6 +3,7 @@
     forest(verdicts(rows, methods, metrics))        a row per method, a column per metric: which differences are decided
     heat_table(rows, methods, metrics)              every mean, coloured by how far it is from Grad-CAM's, or by its rank
     difference_table(over_sets(sets, methods, ["pixel_ap"]))    a column per network: what is decided, and how large it is
+    order_tables({"": {"A over B: energy": {"net": verdict}}})      which orders of two methods are decided, and for which of them
     draw_contrast(axis, contrast_curve(rows))       where Grad-CAM's powers lie, in a plot of gain over loss
     number_grids([{"A": A, "g": g}])                maps of a few cells with their numbers, for what is worked out by hand
     survival(shares, methods, controls)             how much of every map is left under every control
@@ -20,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
+from ..evaluation.orders import in_points
 from ..evaluation.results import Row
 from ..evaluation.tables import HIGHER_IS_BETTER, mean
 from ..evaluation.verdicts import MOVES_WITH_CONTRAST, Verdict, worth_having
@@ -180,6 +182,54 @@ def difference_table(found: dict[str, Sequence[Verdict]], labels: dict[str, str]
     return figure
 
 
+def order_tables(panels: Mapping[str, Mapping[str, Mapping[str, Verdict]]], across: int = 3, title: str = "") -> Figure:
+    """Orders of two methods (`compare_orders`): in each panel a row per order, a column per network or data set.
+
+    panels: title -> label of an order -> network or data set -> verdict; all panels have the same rows and columns in the same
+    order. In points of a hundred, blue where it is as the row says, red where it is the other way round; framed and bold:
+    decided; a dash: not measured there, or from too few images; in italics, where a panel has several metrics: contrast moves
+    this one. Returns the figure. Raises ValueError for no orders.
+    """
+    if not any(own for panel in panels.values() for own in panel.values()):
+        raise ValueError("no orders given; accepted: title -> label -> network or data set -> verdict, at least one")
+    rows, names = (list(dict.fromkeys(keys)) for keys in (
+        (row for panel in panels.values() for row in panel),
+        (name for panel in panels.values() for own in panel.values() for name in own)))
+    across = min(across, len(panels))
+    down = -(-len(panels) // across)
+    figure, axes = plt.subplots(down, across, sharex=True, sharey=True, squeeze=False, layout="constrained",
+                                figsize=(3.6 + 0.62 * len(names) * across, 1.4 + down * (0.5 + 0.29 * len(rows))))
+    for axis, (head_of, panel) in zip(axes.flat, panels.items(), strict=False):
+        _orders(axis, panel, rows, names)
+        axis.set_title(head_of)
+    bar = figure.colorbar(axes[0, 0].collections[0], ax=axes, extend="both", pad=0.01, aspect=30)
+    bar.set_label("the other way round ← points → as the row says")
+    figure.suptitle(title)
+    figure.supxlabel("framed: decided;  –: not measured", fontsize=9)
+    return figure
+
+
+def _orders(axis: Axes, panel: Mapping[str, Mapping[str, Verdict]], rows: list[str], names: list[str]) -> None:
+    """One panel of `order_tables`."""
+    cells = [[panel.get(row, {}).get(name) for name in names] for row in rows]
+    values = np.array([[in_points(v)[0] if v else np.nan for v in line] for line in cells])
+    axis.set_facecolor("0.85")
+    extra("seaborn").heatmap(values, ax=axis, mask=np.isnan(values), linewidths=1, linecolor="white", cmap="vlag_r",
+                             vmin=-10, vmax=10, cbar=False)
+    _write_numbers(axis, values, np.full(len(names), 2.0), "+", size=8.5)
+    for text, v in zip(axis.texts, (v for line in cells for v in line), strict=True):
+        if v and v.decided and not v.note:
+            x, y = text.get_position()
+            text.set_fontweight("bold")
+            axis.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, ec="black", lw=1.1))
+    axis.set_xticks(np.arange(len(names)) + 0.5, names, fontsize=9, rotation=0)
+    axis.set_yticks(np.arange(len(rows)) + 0.5, rows, rotation=0)
+    if len({v.metric for line in cells for v in line if v}) > 1:
+        for tick, line in zip(axis.get_yticklabels(), cells, strict=True):
+            tick.set_fontstyle("italic" if any(v and v.metric in MOVES_WITH_CONTRAST for v in line) else "normal")
+    axis.tick_params(length=0)
+
+
 def survival(shares: dict[str, np.ndarray], methods: Sequence[str], controls: Sequence[str], title: str = "") -> Figure:
     """How much of a map is left under a control, 0 to 1: a panel per network, a row per method, a column per control.
 
@@ -206,7 +256,7 @@ def survival(shares: dict[str, np.ndarray], methods: Sequence[str], controls: Se
 
 
 def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray, plus: str = "",
-                   digits: int | None = None) -> None:
+                   digits: int | None = None, size: float = 11) -> None:
     """The numbers into their cells, per cent as 12.3, shares as 0.123, unless `digits` says it; plus="+": with their sign.
 
     Black or white, whichever is read better (WCAG 2.1).
@@ -217,7 +267,7 @@ def _write_numbers(axis: Axes, means: np.ndarray, worth: np.ndarray, plus: str =
         missing, places = np.isnan(means[y, x]), digits or (1 if worth[x] >= 1 else 3)
         ink = "white" if luminance(shade) < 0.179 and not missing else "black"
         text = "–" if missing else f"{means[y, x]:{plus}.{places}f}"
-        axis.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=11)
+        axis.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=size)
 
 
 def draw_contrast(axis: Axes, curve: dict[float, tuple[float, float]], base: str = "grad_cam") -> None:

@@ -11,7 +11,17 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import same_color, to_rgb
 from seaborn.utils import relative_luminance
 
-from camutils.book.charts import colour, difference_table, draw_contrast, forest, heat_table, label, number_grids, survival
+from camutils.book.charts import (
+    colour,
+    difference_table,
+    draw_contrast,
+    forest,
+    heat_table,
+    label,
+    number_grids,
+    order_tables,
+    survival,
+)
 from camutils.book.figures import COLOURS
 from camutils.evaluation.verdicts import Verdict
 
@@ -165,6 +175,28 @@ def test_difference_table_shows_a_method_on_every_set():
     for wrong in ({}, {"one": FOUND}):
         with pytest.raises(ValueError, match="those of one metric"):
             difference_table(wrong)
+
+
+def test_order_tables_show_what_is_decided_for_an_order_and_what_against():
+    panels = {"first": {"A over B: Drop": {"one": cell("a", "drop", -3.0), "two": cell("a", "drop", 4.0)},
+                        "A over B: AP": {"one": cell("a", "pixel_ap", 0.01, False), "two": cell("a", "pixel_ap", note="n < 30")}},
+              "second": {"A over B: Drop": {"two": cell("a", "drop", 1.0)}}}
+    figure = order_tables(panels, title="A finding")
+    first, second, bar = figure.axes
+    assert [axis.get_title() for axis in (first, second)] == [*panels] and figure.get_suptitle() == "A finding"
+    assert [t.get_text() for t in first.texts] == ["+3.0", "-4.0", "+1.0", "–"]  # in points, + where it is as the row says
+    assert [t.get_text() for t in second.texts] == ["–", "-1.0", "–", "–"]
+    assert [t.get_fontweight() == "bold" for t in first.texts] == [True, True, False, False]
+    assert len(first.patches) == 2 and len(second.patches) == 1 and "as the row says" in bar.get_ylabel()
+    assert [t.get_text() for t in first.get_yticklabels()] == [*panels["first"]]
+    assert [t.get_style() for t in first.get_yticklabels()] == ["italic", "normal"]
+    assert [t.get_text() for t in first.get_xticklabels()] == ["one", "two"]
+    shades = first.collections[0].get_facecolor()
+    blue, red = (to_rgb(shades[i])[0] - to_rgb(shades[i])[2] for i in (0, 1))
+    assert blue < 0 < red
+    for nothing in ({}, {"": {}}, {"": {"A over B": {}}}):
+        with pytest.raises(ValueError, match="no orders given"):
+            order_tables(nothing)
 
 
 def test_number_grids_write_every_number_in_its_cell():
