@@ -95,10 +95,14 @@ def in_words(found: Iterable[Verdict]) -> str:
 
 
 def reversals(found: Mapping[str, Mapping[Order, Verdict]], couples: Iterable[tuple[str, str]],
-              metrics: Sequence[str]) -> tuple[int, int]:
-    """How many orders are decided on both sets of a couple, and how many of these the other way round, over all couples."""
+              metrics: Sequence[str], worth: bool = False) -> tuple[int, int]:
+    """How many orders are decided on both sets of a couple, and how many of these the other way round, over all couples.
+
+    worth: only those that count which are worth having on both (`verdicts.WORTH`).
+    """
     both = [(v, found[other][order]) for one, other in couples for order, v in found[one].items()
             if order.metric in metrics and order in found[other] and v.decided and found[other][order].decided]
+    both = [(a, b) for a, b in both if a.worth and b.worth or not worth]
     return len(both), sum(better_or_worse(a) != better_or_worse(b) for a, b in both)
 
 

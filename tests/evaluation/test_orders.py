@@ -97,3 +97,5 @@ def test_reversals_by_hand():
     assert reversals(found, [("one", "two"), ("two", "three")], ["energy"]) == (3, 1)
     assert reversals(found, [("one", "two")], ["energy", "drop"]) == (3, 2)
     assert reversals(found, [("one", "three")], ["drop"]) == (0, 0)
+    found["two"][y] = cell(0.001)._replace(worth=False)
+    assert reversals(found, [("one", "two")], ["energy"], worth=True) == (1, 1)
