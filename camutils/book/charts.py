@@ -4,6 +4,7 @@
     heat_table(rows, methods, metrics)              every mean, coloured by how far it is from Grad-CAM's, or by its rank
     difference_table(over_sets(sets, methods, ["pixel_ap"]))    a column per network: what is decided, and how large it is
     order_tables({"": {"A over B: energy": {"net": verdict}}})      which orders of two methods are decided, and for which of them
+    search(searched(), {"grad_cam": "Grad-CAM"})    candidates of a search in two plots, the front and the winner marked
     draw_contrast(axis, contrast_curve(rows))       where Grad-CAM's powers lie, in a plot of gain over loss
     number_grids([{"A": A, "g": g}])                maps of a few cells with their numbers, for what is worked out by hand
     survival(shares, methods, controls)             how much of every map is left under every control
@@ -25,6 +26,7 @@ from ..evaluation.orders import in_points
 from ..evaluation.results import Row
 from ..evaluation.tables import HIGHER_IS_BETTER, mean
 from ..evaluation.verdicts import MOVES_WITH_CONTRAST, Verdict, worth_having
+from ..evaluation.winner import MOST_UNSTEADY, Candidate
 from ..extras import extra
 from .figures import COLOURS, LABELS
 
@@ -148,37 +150,85 @@ def heat_table(rows: list[Row], methods: Sequence[str], metrics: Sequence[str], 
 
 def difference_table(found: dict[str, Sequence[Verdict]], labels: dict[str, str] | None = None, against: str = "Grad-CAM",
                      title: str = "") -> Figure:
-    """Paired differences of one metric (`over_sets`): a row per method, a column per network or data set.
+    """Paired differences (`over_sets`): a row per method, a column per network or data set; of several metrics a block for each.
 
-    Better is blue, worse is red, in differences worth having; framed and bold: decided; a dash: not measured there, or from
-    too few images. Returns the figure. Raises ValueError unless all verdicts are of one metric.
+    Better is blue, worse is red, in differences worth having; framed and bold: decided; a dash: not measured there, no power
+    reaches it, or from too few images. Returns the figure. Raises ValueError for no verdicts.
     """
-    cells = {(v.method, name): v for name, own in found.items() for v in own}
-    kinds = {v.metric for own in found.values() for v in own}
-    if len(kinds) != 1:
-        raise ValueError(f"verdicts of {', '.join(sorted(kinds)) or 'no metric'} given; accepted: those of one metric")
-    metric = kinds.pop()
-    methods, sign = list(dict.fromkeys(method for method, _ in cells)), 1 if higher(metric) else -1
-    values = np.array([[cells[m, n].difference if (m, n) in cells else np.nan for n in found] for m in methods])
-    worth = worth_having(metric)
-    figure, axis = plt.subplots(figsize=(3.4 + 1.0 * len(found), max(2.8, 1.6 + 0.36 * len(methods))), layout="constrained")
+    metrics = list(dict.fromkeys(v.metric for own in found.values() for v in own))
+    if not metrics:
+        raise ValueError("no verdicts given; accepted: set -> those of `over_sets`, at least one")
+    blocks = {k: {(v.method, name): v for name, own in found.items() for v in own if v.metric == k} for k in metrics}
+    rows = {k: list(dict.fromkeys(method for method, _ in cells)) for k, cells in blocks.items()}
+    one, counts = len(metrics) == 1, [len(own) for own in rows.values()]
+    height = max(2.8, 1.6 + 0.36 * sum(counts)) + (0 if one else 0.4 * len(metrics))
+    figure, axes = plt.subplots(len(metrics), 1, figsize=(3.4 + 1.0 * len(found), height), squeeze=False, layout="constrained",
+                                height_ratios=counts)
+    for axis, (metric, cells) in zip(axes[:, 0], blocks.items(), strict=True):
+        _differences(axis, metric, cells, rows[metric], list(found), labels)
+        if not one:
+            axis.set_title(head(metric, wide=True).replace("\n", ", "), loc="left", fontweight="bold")
+        if axis is not axes[0, 0]:
+            axis.set_xticks([])
+    bar = figure.colorbar(axes[0, 0].collections[0], ax=axes[:, 0], extend="both", pad=0.02)
+    bar.set_label(f"worse ← {against} → better\n(1: worth having)")
+    bar.outline.set_linewidth(0)
+    figure.suptitle(title or head(metrics[0], wide=True))
+    axes[-1, 0].set_xlabel("framed: decided", fontsize=10, loc="left")
+    return figure
+
+
+def _differences(axis: Axes, metric: str, cells: Mapping[tuple[str, str], Verdict], methods: Sequence[str], names: Sequence[str],
+                 labels: dict[str, str] | None) -> None:
+    """One metric's block of a difference table. cells: (method, name of the set) -> its verdict."""
+    sign, worth = 1 if higher(metric) else -1, worth_having(metric)
+    values = np.array([[cells[m, n].difference if (m, n) in cells else np.nan for n in names] for m in methods])
     axis.set_facecolor("0.85")
-    bar = {"label": f"worse ← {against} → better\n(1: worth having)", "extend": "both", "pad": 0.02}
     extra("seaborn").heatmap(sign * values / worth, ax=axis, mask=np.isnan(values), linewidths=1, linecolor="white",
-                             cmap="vlag_r", vmin=-SPREAD, vmax=SPREAD, cbar_kws=bar)
-    _write_numbers(axis, values, np.full(len(found), worth), "+")
-    for text, (method, name) in zip(axis.texts, ((m, n) for m in methods for n in found), strict=True):
-        v = cells.get((method, name))
+                             cmap="vlag_r", vmin=-SPREAD, vmax=SPREAD, cbar=False)
+    _write_numbers(axis, values, np.full(len(names), worth), "+")
+    for text, pair in zip(axis.texts, ((m, n) for m in methods for n in names), strict=True):
+        v = cells.get(pair)
         if v and v.decided and not v.note:
             x, y = text.get_position()
             text.set_fontweight("bold")
             axis.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, ec="black", lw=1.2))
     axis.xaxis.tick_top()
-    axis.set_xticks(np.arange(len(found)) + 0.5, list(found))
+    axis.set_xticks(np.arange(len(names)) + 0.5, names)
     axis.set_yticks(np.arange(len(methods)) + 0.5, [label(m, labels) for m in methods], rotation=0)
     axis.tick_params(length=0)
-    figure.suptitle(title or head(metric, wide=True))
-    axis.set_xlabel("framed: decided", fontsize=10, loc="left")
+
+
+def search(found: Sequence[Candidate], names: Mapping[str, str], title: str = "", base: str = "grad_cam") -> Figure:
+    """The candidates of a search (`winner.choose`): average precision over Drop at 15 % area, and over unsteadiness (log axis).
+
+    Filled: may win; hollow: may not; blue: on the front of those that may; a star: the winner; lines: the base's values.
+    names: method -> what is written beside its mark, in the right plot. Returns the figure. Raises ValueError without the base.
+    """
+    own = next((c for c in found if c.method == base), None)
+    if own is None:
+        raise ValueError(f"candidates {', '.join(c.method for c in found) or 'none'} given; accepted: {base} among them")
+    figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.8), sharey=True, layout="constrained")
+    for axis, across in zip(axes, ("drop_15", "unsteady_ratio"), strict=True):
+        axis.axhline(own.pixel_ap, color="0.7", lw=1, zorder=1)
+        axis.axvline(getattr(own, across), color="0.7", lw=1, zorder=1)
+        for c in found:
+            shade = COLOURS["grad_cam"] if c.on_front else OTHER
+            look: dict[str, Any] = {"marker": "*", "ms": 17} if c.wins else {"marker": "o", "ms": 7}
+            axis.plot(getattr(c, across), c.pixel_ap, ls="", mec=shade, mfc=shade if c.may_win else "white", zorder=3, **look)
+    for c in found:
+        if c.method in names:
+            side, shift = ("left", 9) if c.may_win else ("right", -9)  # of the mark, so that the text stays inside
+            axes[1].annotate(names[c.method], (c.unsteady_ratio, c.pixel_ap), (shift, 1), textcoords="offset points", ha=side,
+                             fontsize=10)
+    axes[0].set(xlabel="← Drop at 15 % area, points", ylabel="pixel AP →")
+    axes[1].set(xlabel=f"← times as unsteady as {label(base)}, on the worst network", xscale="log")
+    axes[1].axvspan(MOST_UNSTEADY, 1.2 * max(c.unsteady_ratio for c in found), color="0.9", lw=0, zorder=0)
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].set_xticks([1, 2, 5, 10, 20, 40])
+    axes[1].minorticks_off()
+    figure.legend(handles=_search_keys(label(base)), loc="outside lower center", ncols=6, frameon=False, columnspacing=1.2)
+    figure.suptitle(title)
     return figure
 
 
@@ -228,6 +278,16 @@ def _orders(axis: Axes, panel: Mapping[str, Mapping[str, Verdict]], rows: list[s
         for tick, line in zip(axis.get_yticklabels(), cells, strict=True):
             tick.set_fontstyle("italic" if any(v and v.metric in MOVES_WITH_CONTRAST for v in line) else "normal")
     axis.tick_params(length=0)
+
+
+def _search_keys(base: str) -> list[Line2D | Patch]:
+    """A legend of every mark of `search`."""
+    blue = COLOURS["grad_cam"]
+    looks = {"may win": (OTHER, OTHER, "o", 7), "may not": (OTHER, "white", "o", 7), "on the front": (blue, blue, "o", 7),
+             "winner": (blue, blue, "*", 14)}
+    marks = [Line2D([], [], ls="", mec=edge, mfc=face, marker=mark, ms=size, label=text)
+             for text, (edge, face, mark, size) in looks.items()]
+    return [*marks, Line2D([], [], color="0.7", lw=1, label=f"as {base}"), Patch(color="0.9", label="too unsteady to win")]
 
 
 def survival(shares: dict[str, np.ndarray], methods: Sequence[str], controls: Sequence[str], title: str = "") -> Figure:

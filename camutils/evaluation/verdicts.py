@@ -7,7 +7,7 @@ Where each of 200 comparisons is decided at 5 % by itself, ten are where nothing
 the share of such among those decided down. Measured over many images a difference may be sure and too small to matter: WORTH.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,15 +84,38 @@ def over_sets(sets: dict[str, list[Row]], methods: Sequence[str], metrics: Seque
 
     A method that one of them does not have is left out there. Raises ValueError as `verdicts`, and for no sets.
     """
-    if not sets:
-        raise ValueError("no sets of rows given; accepted: name -> rows, at least one")
     found = {}
     for name, rows in sets.items():
         known = {row["method"] for row in rows}
         own = [method for method in methods if method in known]
         found[name] = verdicts(rows, own, metrics, against, level, resamples=resamples, seed=seed)
-    together = iter(decide([v for own in found.values() for v in own], level))
-    return {name: [next(together) for _ in own] for name, own in found.items()}
+    return together(found, level)
+
+
+def changes(sets: Mapping[str, list[Row]], steps: Mapping[str, tuple[str, str]], metrics: Sequence[str], level: float = 0.05, *,
+            resamples: int = 2000, seed: int = 0) -> dict[str, list[Verdict]]:
+    """What one change at a time does: every method against its own neighbour, all cells of all sets decided together.
+
+    steps: label -> (method, the one that it is compared with); the label is the verdict's method. A step is left out where a set
+    lacks one of the two. Raises ValueError as `verdicts`, and for no sets.
+    """
+    found = {}
+    for name, rows in sets.items():
+        known, own = {row["method"] for row in rows}, []
+        for label, (method, against) in steps.items():
+            if {method, against} <= known:
+                cells = verdicts(rows, [method], metrics, against, level, resamples=resamples, seed=seed)
+                own += [v._replace(method=label) for v in cells]
+        found[name] = own
+    return together(found, level)
+
+
+def together(found: Mapping[str, Sequence[Verdict]], level: float = 0.05) -> dict[str, list[Verdict]]:
+    """Verdicts of several sets, name -> cells, decided anew over all cells of all of them (`decide`). ValueError for no sets."""
+    if not found:
+        raise ValueError("no sets given; accepted: name -> rows, or verdicts, at least one")
+    cells = iter(decide([v for own in found.values() for v in own], level))
+    return {name: [next(cells) for _ in own] for name, own in found.items()}
 
 
 def worth_having(metric: str) -> float:

@@ -61,6 +61,14 @@ def passes(method: Method, model: nn.Module, images: Tensor, targets: Targets) -
     return found
 
 
+def unsteadiness(rows: list[Row], method: str) -> float:
+    """How far a map's order of pixels moves, 0 to 1: the mean over rows of `unsteady_grey` and `unsteady_noise`.
+
+    Raises ValueError for what was not measured.
+    """
+    return _mean(rows, method, UNSTEADY)
+
+
 def _mean(rows: list[Row], method: str, metrics: Iterable[str]) -> float:
     """The mean of a method's rows, and of several metrics; NaN is left out."""
     return float(torch.stack([torch.from_numpy(column(rows, method, m)).nanmean() for m in metrics]).mean())
@@ -74,7 +82,7 @@ def choose(tables: Sequence[list[Row]], cost: Mapping[str, float], base: str = "
     tables: the rows of one network each; cost: method -> passes, of all that are candidates. Raises ValueError for a method, or
     the base, that a table lacks.
     """
-    means = {m: [(_mean(rows, m, ["pixel_ap"]), _mean(rows, m, ["drop_15"]), _mean(rows, m, UNSTEADY)) for rows in tables]
+    means = {m: [(_mean(rows, m, ["pixel_ap"]), _mean(rows, m, ["drop_15"]), unsteadiness(rows, m)) for rows in tables]
              for m in dict.fromkeys([base, *cost])}
     found = [_candidate(m, cost[m], means[m], means[base]) for m in cost]
     able = [c for c in found if c.may_win]

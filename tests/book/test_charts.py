@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import same_color, to_rgb
 from seaborn.utils import relative_luminance
 
+from camutils.book import charts
 from camutils.book.charts import (
     colour,
     difference_table,
@@ -24,6 +25,7 @@ from camutils.book.charts import (
 )
 from camutils.book.figures import COLOURS
 from camutils.evaluation.verdicts import Verdict
+from camutils.evaluation.winner import Candidate
 
 
 def cell(method, metric, d=0.1, decided=True, note=""):
@@ -172,8 +174,8 @@ def test_difference_table_shows_a_method_on_every_set():
     shades = axis.collections[0].get_facecolor()
     red, blue = (to_rgb(shades[i])[0] - to_rgb(shades[i])[2] for i in (2, 0))
     assert blue < 0 < red  # three points less of Drop is better, one more is worse
-    for wrong in ({}, {"one": FOUND}):
-        with pytest.raises(ValueError, match="those of one metric"):
+    for wrong in ({}, {"one": []}):
+        with pytest.raises(ValueError, match="no verdicts given"):
             difference_table(wrong)
 
 
@@ -197,6 +199,43 @@ def test_order_tables_show_what_is_decided_for_an_order_and_what_against():
     for nothing in ({}, {"": {}}, {"": {"A over B": {}}}):
         with pytest.raises(ValueError, match="no orders given"):
             order_tables(nothing)
+
+
+def test_difference_table_has_a_block_for_every_metric():
+    figure = difference_table({"one": FOUND, "two": FOUND[:1]}, {"mine": "Mine"}, title="A finding")
+    *blocks, bar = figure.axes
+    heads = [axis.get_title(loc="left") for axis in blocks]
+    assert heads == ["pixel AP", "energy game, contrast moves this", "energy at equal Drop"] and bar.get_ylabel()
+    assert [[t.get_text() for t in axis.texts] for axis in blocks] == [
+        ["+0.100", "+0.100", "-0.020", "–"], ["-0.300", "–", "–", "–"], ["+0.010", "–", "–", "–"]]
+    assert [len(axis.patches) for axis in blocks] == [2, 1, 0]  # framed: decided
+    assert [[t.get_text() for t in axis.get_xticklabels()] for axis in blocks] == [["one", "two"], [], []]
+    shades = [axis.collections[0].get_facecolor()[0] for axis in blocks]
+    assert shades[0][2] > shades[0][0] and shades[1][2] < shades[1][0]  # one scale: blue is better in each
+
+
+def test_search_marks_what_may_win_the_front_and_the_winner():
+    def one(name, AP, times, **marks):
+        given = {"may_win": True, "on_front": False, "wins": False} | marks
+        return Candidate(name, 1, AP, 30.0, 0.01, times, 1.0, **given)
+
+    found = [one("best", 0.8, 1.2, on_front=True, wins=True), one("grad_cam", 0.7, 1.0), one("wild", 0.9, 9.0, may_win=False),
+             one("still", 0.6, 0.5, on_front=True)]
+    figure = charts.search(found, {"wild": "Wild"}, "A finding")
+    for axis, across in zip(figure.axes, ("drop_15", "unsteady_ratio"), strict=True):
+        across_base, up_base = axis.lines[1].get_xdata(), axis.lines[0].get_ydata()
+        assert {*across_base} == {getattr(found[1], across)} and {*up_base} == {0.7}
+        for c, mark in zip(found, axis.lines[2:], strict=True):
+            assert mark.get_xydata().tolist() == [[getattr(c, across), c.pixel_ap]]
+            assert same_color(mark.get_markerfacecolor(), "white") == (not c.may_win)
+            assert same_color(mark.get_markeredgecolor(), COLOURS["grad_cam"]) == c.on_front
+        assert [mark.get_marker() for mark in axis.lines[2:]] == ["*", "o", "o", "o"]
+    assert [[t.get_text() for t in axis.texts] for axis in figure.axes] == [[], ["Wild"]]
+    (shaded,) = figure.axes[1].patches
+    assert shaded.get_x() == 2 and figure.get_suptitle() == "A finding"
+    assert len(figure.legends[0].get_texts()) == 6
+    with pytest.raises(ValueError, match="candidates wild given; accepted: grad_cam among them"):
+        charts.search(found[2:3], {})
 
 
 def test_number_grids_write_every_number_in_its_cell():

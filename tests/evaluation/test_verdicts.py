@@ -11,8 +11,10 @@ from camutils.evaluation.verdicts import (
     MOVES_WITH_CONTRAST,
     WORTH,
     Verdict,
+    changes,
     decide,
     over_sets,
+    together,
     verdict_table,
     verdicts,
     worth_having,
@@ -67,6 +69,29 @@ def test_many_sets_are_decided_together():
     assert [v for own in found.values() for v in own] == decide(alone)
     with pytest.raises(ValueError, match="no sets"):
         over_sets({}, ["better"], ["energy"])
+
+
+def test_every_change_is_compared_with_its_own_neighbour():
+    sets = {"one": rows(better=0.05, best=0.09), "two": rows(better=0.05)}
+    steps = {"first": ("better", "grad_cam"), "then": ("best", "better"), "back": ("grad_cam", "better")}
+    found = changes(sets, steps, ["energy", "drop"])
+    cells = {name: [(v.method, v.metric) for v in own] for name, own in found.items()}
+    assert cells["one"] == [(label, metric) for label in steps for metric in ("energy", "drop")]
+    assert cells["two"] == [(label, metric) for label in ("first", "back") for metric in ("energy", "drop")]
+    for v in found["one"]:
+        assert v[2:6] == difference(sets["one"], *steps[v.method], v.metric)
+    assert found == together(found)
+    with pytest.raises(ValueError, match="no sets"):
+        changes({}, steps, ["energy"])
+
+
+def test_together_decides_over_all_sets():
+    # alone each of two is decided below 0.05; of all three the thresholds are 0.0167, 0.0333 and 0.05
+    found = {"one": [cell(0.04)], "two": [cell(0.045), cell(0.2)]}
+    assert [v.decided for v in decide(found["one"])] == [True]
+    assert not any(v.decided for own in together(found).values() for v in own)
+    sure = together({"one": [cell(0.04)], "two": [cell(0.03), cell(0.001)]})
+    assert {name: [v.decided for v in own] for name, own in sure.items()} == {"one": [True], "two": [True, True]}
 
 
 def test_the_level_is_that_of_the_family():

@@ -6,7 +6,7 @@ from conftest import hooks
 
 from camutils.evaluation import winner
 from camutils.evaluation.experiments import find_runs
-from camutils.evaluation.winner import choose, lines, passes, searched
+from camutils.evaluation.winner import choose, lines, passes, searched, unsteadiness
 from camutils.methods.cluster_cam import cluster_cam
 from camutils.methods.grad_cam import grad_cam
 from camutils.methods.parts.scales import multi_scale
@@ -36,6 +36,12 @@ def test_by_hand():
     assert found["lame"].may_win and not found["lame"].on_front  # good is better in all three
     assert found["dear"].on_front and not found["good"].on_front  # dear is as good in two and better in one
     assert [c.method for c in found.values() if c.wins] == ["dear"]
+
+
+def test_unsteadiness_is_the_mean_of_both_kinds():
+    assert unsteadiness(ONE, "good") == pytest.approx(0.15)  # 0.075 for a grey level, 0.225 for noise
+    with pytest.raises(ValueError, match="'other' was not measured"):
+        unsteadiness(ONE, "other")
 
 
 def test_of_those_within_a_unit_the_cheapest_wins():
