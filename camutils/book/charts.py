@@ -219,8 +219,8 @@ def search(found: Sequence[Candidate], names: Mapping[str, str], title: str = ""
     for c in found:
         if c.method in names:
             side, shift = ("left", 9) if c.may_win else ("right", -9)  # of the mark, so that the text stays inside
-            axes[1].annotate(names[c.method], (c.unsteady_ratio, c.pixel_ap), (shift, 1), textcoords="offset points", ha=side,
-                             fontsize=10)
+            axes[1].annotate(names[c.method], (c.unsteady_ratio, c.pixel_ap), (shift, -2), textcoords="offset points", ha=side,
+                             va="top", fontsize=10)
     axes[0].set(xlabel="← Drop at 15 % area, points", ylabel="pixel AP →")
     axes[1].set(xlabel=f"← times as unsteady as {label(base)}, on the worst network", xscale="log")
     axes[1].axvspan(MOST_UNSTEADY, 1.2 * max(c.unsteady_ratio for c in found), color="0.9", lw=0, zorder=0)

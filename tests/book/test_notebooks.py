@@ -13,6 +13,7 @@ from camutils.book.exercises import CHECKS
 from camutils.book.render import PRESETS, find_notebooks, parameters_of
 from camutils.places import NOTEBOOKS, ROOT, figure_path
 
+REPORTS = ("19", "29", "39", "41", "43")  # tables to look things up in
 ALL = [p for p in find_notebooks() if p.parent == NOTEBOOKS]
 SOLUTIONS = [p for p in find_notebooks() if p.parent != NOTEBOOKS]
 each = pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
@@ -36,8 +37,7 @@ def test_skeleton(path):
     prose = text(path)
     assert prose.startswith(f"# {number} · ")
     opening = "After this notebook you can" if "After this notebook you can" in prose else "In this notebook we"
-    reports = ("19", "29", "39", "41")  # tables to look things up in
-    exercises = () if number in reports else ("## Exercises",)
+    exercises = () if number in REPORTS else ("## Exercises",)
     for part in ("**Reference", opening, "## What we saw", *exercises):
         assert part in prose, f"{path.stem} lacks {part!r}"
     assert not re.search(r"\b(RESULT|SAW)", prose), "an unfilled place"
