@@ -10,6 +10,7 @@
 # make zoo          every method on the networks of timm, transformers, lightning, torchvision: a table (ZOO=--store: in data/zoo.csv)
 # make site         the book as static pages, in build/site: open build/site/index.html
 # make test-site    build the site twice, compare, and open every page in a browser
+# make test-browser open the explorer in JupyterLab, in a browser, and use it
 # make lock         renew constraints.txt, the exact versions; make test-lowest: the oldest versions that are accepted
 #
 # VENV=PATH uses an environment that exists, conda's say (VENV=$$CONDA_PREFIX); LOCK= installs the newest versions instead of the
@@ -25,7 +26,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
   here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
   "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test test-all test-lowest reproduce lab train types lock results zoo site test-site clean
+.PHONY: figures test test-all test-lowest reproduce lab train types lock results zoo site test-site test-browser clean
 
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
@@ -81,6 +82,10 @@ site: $(READY)
 test-site: $(READY)
 	$(SITE)
 	$(BIN)/python -m pytest -p no:nbval --override-ini addopts='-q --strict-markers' -m site tests/site
+
+test-browser: $(READY)
+	$(SITE)
+	$(BIN)/python -m pytest -p no:nbval --override-ini addopts='-q --strict-markers' -m browser tests/browser
 
 # uv resolves versions for every system and Python at once; it is a tool of its own folder, no dependency.
 UV := build/tools/bin/uv

@@ -92,6 +92,20 @@ def site(out: Annotated[Path | None, typer.Option(help="Folder of the pages; def
 
 
 @app.command()
+def explore(port: Annotated[int | None, typer.Option(help="Where JupyterLab listens; default: the first that is free from 8888 "
+                                                     "on.")] = None,
+            no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address instead of opening it.")] = False,
+           ) -> None:
+    """Open the explorer in JupyterLab: choose picture, network, class, methods and their knobs, and see the map change.
+
+    It is a copy of notebooks/90_explorer.ipynb in build/explorer, yours to change. Your own photographs can be put in there.
+    """
+    from .book.explorer.lab import explore as run
+
+    raise typer.Exit(run(port, not no_browser))
+
+
+@app.command()
 def explain(photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
             method: Annotated[str, typer.Option(help="A method, see `camutils methods`; options as NAME:option=value.")
                               ] = "integrative_cam",

@@ -28,7 +28,7 @@ from .datasets.reader import BadFile, read_picture
 from .datasets.sample import EXTENSIONS
 from .evaluation.measure import Power, functions_of, parse_method, split_list, split_power
 from .methods import METHODS
-from .networks.given import Given, open_network, synsets
+from .networks.given import Given, open_network, pick_classes
 from .spelling import nearest
 from .whole import whole
 
@@ -63,34 +63,6 @@ def find_photos(places: Sequence[Path]) -> list[Path]:
             raise FileNotFoundError(f"no photograph {place}; {nearest(place.name, beside)}accepted: image files and "
                                     "folders of them")
     return list(dict.fromkeys(found))
-
-
-def pick_classes(asked: str | None, names: Sequence[str], probabilities: Tensor) -> list[int]:
-    """The classes that are asked for: None the likeliest, "top3" the three likeliest; a number, a WordNet number, a name.
-
-    names: of every output; probabilities (C,). Raises ValueError with the nearest names.
-    """
-    count, word = len(probabilities), (asked or "top1").strip()
-    if re.fullmatch(r"top[1-9]\d*", word):
-        return probabilities.argsort(descending=True)[: int(word[3:])].tolist()
-    if word in names and names.count(word) == 1:
-        return [names.index(word)]
-    if word.isdecimal():
-        if int(word) >= count:
-            raise ValueError(f"class {word}; accepted: 0 to {count - 1}")
-        return [int(word)]
-    if re.fullmatch(r"n\d{8}", word):
-        known = synsets()
-        if count != len(known) or word not in known:
-            raise ValueError(f"class {word}; accepted: ImageNet's {len(known)} WordNet numbers, where as many outputs are "
-                             f"(this one: {count})")
-        return [known[word]]
-    same = [i for i, name in enumerate(names) if name.lower() == word.lower()]
-    if len(same) > 1:
-        raise ValueError(f"class {asked!r} is the name of several; accepted: their numbers, {', '.join(map(str, same))}")
-    if not same:
-        raise ValueError(f"unknown class {asked!r}; {nearest(word, names)}accepted: a name, a number, a WordNet number, top3")
-    return same
 
 
 def parse(text: str, layer: str | None = None) -> tuple[str, Method]:

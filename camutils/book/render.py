@@ -101,11 +101,14 @@ def preset_values(preset: str) -> dict[str, str]:
 
 def clean(path: Path) -> nbformat.NotebookNode:
     """An executed notebook without what differs from run to run: papermill's and the kernel's metadata, how prints were cut
-    into pieces on their way."""
+    into pieces on their way, widgets (what they show without a kernel stays)."""
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(path, as_version=4), {})
     notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
     for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
     return notebook

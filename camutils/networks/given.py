@@ -5,8 +5,9 @@
 """
 
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -209,3 +210,31 @@ def _put_weights(model: nn.Module, path: Path, place: str) -> None:
 def synsets() -> dict[str, int]:
     """WordNet number -> class, of ImageNet's thousand (ILSVRC2012; classes are numbered in the order of these numbers)."""
     return read_synsets(Path(__file__).with_name("synsets.txt"))
+
+
+def pick_classes(asked: str | None, names: Sequence[str], probabilities: Tensor) -> list[int]:
+    """The classes that are asked for: None the likeliest, "top3" the three likeliest; a number, a WordNet number, a name.
+
+    names: of every output; probabilities (C,). Raises ValueError with the nearest names.
+    """
+    count, word = len(probabilities), (asked or "top1").strip()
+    if re.fullmatch(r"top[1-9]\d*", word):
+        return probabilities.argsort(descending=True)[: int(word[3:])].tolist()
+    if word in names and names.count(word) == 1:
+        return [names.index(word)]
+    if word.isdecimal():
+        if int(word) >= count:
+            raise ValueError(f"class {word}; accepted: 0 to {count - 1}")
+        return [int(word)]
+    if re.fullmatch(r"n\d{8}", word):
+        known = synsets()
+        if count != len(known) or word not in known:
+            raise ValueError(f"class {word}; accepted: ImageNet's {len(known)} WordNet numbers, where as many outputs are "
+                             f"(this one: {count})")
+        return [known[word]]
+    same = [i for i, name in enumerate(names) if name.lower() == word.lower()]
+    if len(same) > 1:
+        raise ValueError(f"class {asked!r} is the name of several; accepted: their numbers, {', '.join(map(str, same))}")
+    if not same:
+        raise ValueError(f"unknown class {asked!r}; {nearest(word, names)}accepted: a name, a number, a WordNet number, top3")
+    return same

@@ -15,6 +15,7 @@ from camutils.places import NOTEBOOKS, ROOT, figure_path
 
 REPORTS = ("19", "29", "39", "41", "43")  # tables to look things up in
 ALL = [p for p in find_notebooks() if p.parent == NOTEBOOKS]
+TOOLS = ("90",)  # notebooks to use, not to learn from: they are as short as they can be
 SOLUTIONS = [p for p in find_notebooks() if p.parent != NOTEBOOKS]
 each = pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 
@@ -31,7 +32,17 @@ def test_there_are_notebooks():
     assert [p.stem for p in ALL][:2] == ["00_first_heatmap", "01_grad_cam_family"]
 
 
-@each
+@pytest.mark.parametrize("number", TOOLS)
+def test_a_tool_says_how_it_is_used_and_what_to_try(number):
+    (path,) = [p for p in ALL if p.stem.startswith(f"{number}_")]
+    prose = text(path)
+    assert prose.startswith(f"# {number} · ") and "This notebook is a tool" in prose.split("##")[0]
+    assert re.findall(r"(?m)^## (.+)$", prose) == ["What you can do", "Things to try"]
+    tried = prose.split("## Things to try")[1]
+    assert len(re.findall(r"(?m)^\d\. .+", tried)) == 5
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if p.stem.split("_")[0] not in TOOLS], ids=lambda p: p.stem)
 def test_skeleton(path):
     number = path.stem.split("_")[0]
     prose = text(path)

@@ -112,6 +112,17 @@ def test_a_picture_that_shows_the_same_keeps_its_bytes(house):
     assert picture.read_bytes() != before[1]
 
 
+def test_a_widget_leaves_what_it_shows_without_a_kernel(tmp_path):
+    shown = nbformat.v4.new_output("execute_result", {"text/plain": "two maps", "image/png": as_text(black((4, 4))),
+                                                      "application/vnd.jupyter.widget-view+json": {"model_id": "by chance"}},
+                                   execution_count=1)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("maps", outputs=[shown], execution_count=1)],
+                                        metadata={"widgets": {"state": "by chance"}})
+    nbformat.write(notebook, tmp_path / "one.ipynb")
+    clean = render.clean(tmp_path / "one.ipynb")
+    assert {*clean.cells[0].outputs[0].data} == {"text/plain", "image/png"} and "by chance" not in nbformat.writes(clean)
+
+
 def almost(text):
     """The PNG file, base64, with one pixel changed by one grey level."""
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")).copy()
