@@ -74,3 +74,5 @@ def test_site_installs_its_packages_and_builds_and_test_site_asks_the_browser(tm
     assert lines[1].endswith("python -m camutils site")
     lines = make("-n", "test-site", f"VENV={tmp_path}").stdout.splitlines()
     assert lines[1].endswith("-m site tests/site")
+    lines = make("-n", "test-browser", f"VENV={tmp_path}").stdout.splitlines()
+    assert lines[0].endswith("'.[site]'") and lines[1].endswith("-m browser tests/browser")

@@ -114,6 +114,6 @@ def table(columns: dict[str, dict[str, float]], box: bool) -> str:
 
 
 def choices(knob: Choice) -> list[tuple[str, object]]:
-    """(what the list says, value) of a list of choices."""
-    return [(value_in_words(value), value) for value in knob.values]
+    """(what the list says, value) of a list of choices; NONE stands for None, which a list of widgets takes for no choice."""
+    return [(value_in_words(value), NONE if value is None else value) for value in knob.values]
 

@@ -26,7 +26,7 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 WIDE, NARROW = {"description_width": "13em"}, {"description_width": "6em"}
 STYLE = """<style>
 .camutils-pictures { display: flex; flex-wrap: wrap; gap: 12px; line-height: 1.4 }
-.camutils-pictures figure { margin: 0; width: 18rem; max-width: 100% }
+.camutils-pictures figure { margin: 0; flex: 1 1 12rem; max-width: 18rem }
 .camutils-pictures img { width: 100%; display: block }
 .camutils-pictures figcaption { padding-top: 4px; white-space: normal }
 .camutils-bar { display: inline-block; width: 10rem; height: 0.8em; vertical-align: middle; margin: 0 6px }
@@ -52,7 +52,7 @@ def knob_widget(knob: words.Knob, default: Any) -> Any:
     if isinstance(knob, words.Tick):
         return wide(widgets.Checkbox, knob.label, {"description_width": "0"}, value=default, indent=False)
     if isinstance(knob, words.Choice):
-        return wide(widgets.Dropdown, knob.label, options=choices(knob), value=default)
+        return wide(widgets.Dropdown, knob.label, options=choices(knob), value=words.NONE if default is None else default)
     kind = widgets.IntSlider if isinstance(default, int) else widgets.FloatSlider
     return wide(kind, knob.label, value=default, min=knob.low, max=knob.high, step=knob.step, continuous_update=False)
 
@@ -79,14 +79,15 @@ class SideView:
 
     def side(self) -> Side:
         """What is chosen."""
-        return Side(self.method.value, changed(self.method.value, {name: knob.value for name, knob in self.knobs.items()}))
+        values = {name: None if knob.value == words.NONE else knob.value for name, knob in self.knobs.items()}
+        return Side(self.method.value, changed(self.method.value, values))
 
     def _make(self) -> None:
         method = self.method.value
         found = {name: knob_widget(knob, default) for name, (knob, default) in knobs_of(method).items()}
         offered = words.Choice(words.LAYER, (None, *self.layers))
         listed = [*choices(offered), (words.EVERY, tuple(self.layers))] if len(self.layers) > 1 else choices(offered)
-        found["layer"] = wide(widgets.Dropdown, words.LAYER, options=listed, value=None)
+        found["layer"] = wide(widgets.Dropdown, words.LAYER, options=listed, value=words.NONE)
         self.knobs = found
         for knob in found.values():
             knob.observe(lambda change: self.tell(), "value")

@@ -135,7 +135,7 @@ TYPED_HINT = "a name, a number, a WordNet number"
 METHOD, COMPARE, MORE, GAMMA, THRESHOLD = "method", "a second method beside it", "all knobs", "contrast γ", "threshold"
 COMPUTE, CALL, WORKING = "Compute", "the call that makes this, to copy", "passes"
 SIDES = ("first map", "second map")
-NONE = "(by itself)"  # None as a value: the method, or its preset, chooses
+NONE = "by itself"  # None as a value: the method, or its preset, chooses
 EVERY = "every stage"
 
 # The sentences
