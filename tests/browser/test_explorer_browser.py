@@ -19,7 +19,7 @@ from camutils.places import BUILD, ROOT
 pytestmark = pytest.mark.browser
 PICTURES = ".camutils-pictures img"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-PATIENCE = 120_000  # milliseconds: a kernel starts, torch is imported, on a machine that does other things too
+PATIENCE = 300_000  # milliseconds: a kernel starts, torch is imported, on a machine that does other things too
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def free_port():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """JupyterLab as the command starts it, with settings of its own; the address of the notebook."""
-    folder, home = BUILD / "explorer-tested", tmp_path_factory.mktemp("jupyter")
+    folder, home = BUILD / f"explorer-tested-{os.getpid()}", tmp_path_factory.mktemp("jupyter")
     shutil.rmtree(folder, ignore_errors=True)
     notebook, port = own_copy(folder), free_port()
     own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",

@@ -16,13 +16,13 @@ LARGEST = 100 * 1024 * 1024  # bytes that the browser may send at once: an uploa
 def own_copy(folder: Path | None = None) -> Path:
     """The copy of the notebook that is opened, made where it is not there yet; one that the reader has worked in stays."""
     folder = folder or BUILD / "explorer"
-    made = next((folder / "notebooks").glob(f"{NUMBER}_*.ipynb"), None)
-    if made is not None:
-        try:
-            return handout([NUMBER], folder)[0]
-        except FileExistsError:
-            return made
-    return handout([NUMBER], folder)[0]
+    try:
+        return handout([NUMBER], folder)[0]
+    except FileExistsError:
+        made = next((folder / "notebooks").glob(f"{NUMBER}_*.ipynb"), None)
+        if made is None:
+            raise
+        return made
 
 
 def command(notebook: Path, port: int | None = None, browser: bool = True) -> list[str]:
