@@ -19,6 +19,7 @@ from camutils.places import BUILD, ROOT
 pytestmark = pytest.mark.browser
 PICTURES = ".camutils-pictures img"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+CELLS = 5  # of the notebook
 PATIENCE = 300_000  # milliseconds: a kernel starts, torch is imported, on a machine that does other things too
 
 
@@ -167,8 +168,8 @@ def test_another_method_brings_its_knobs_and_another_map(page):
     clusters.focus()
     changes(page, lambda: clusters.press("ArrowRight"))
     page.wait_for_function("document.querySelector('.camutils-explorer textarea').value.includes('n_clusters=11')")
-    changes(page, lambda: choose("HiResCAM"))  # by the keyboard alone
-    assert clusters.count() == 0
+    changes(page, lambda: choose("HiResCAM"))  # by the keyboard alone, whose letters are JupyterLab's shortcuts elsewhere
+    assert clusters.count() == 0 and page.locator(".jp-Notebook .jp-Cell").count() == CELLS
 
 
 def test_one_map_alone(page):

@@ -24,7 +24,8 @@ from .work import Side, State, Work, networks_here
 WRONG = (ValueError, TypeError, OSError, ImportError, RuntimeError)  # becomes a sentence in the page
 VIEW = "application/vnd.jupyter.widget-view+json"
 WIDE, NARROW = {"description_width": "13em"}, {"description_width": "6em"}
-STYLE = """<style>
+# With the attribute JupyterLab leaves the keys to the explorer: else an "x" typed at a list cuts the whole cell.
+STYLE = """<style onload="const box = this.closest('.camutils-explorer'); if (box) box.dataset.lmSuppressShortcuts = 'true'">
 .camutils-pictures { display: flex; flex-wrap: wrap; gap: 12px; line-height: 1.4 }
 .camutils-pictures figure { margin: 0; flex: 1 1 12rem; max-width: 18rem }
 .camutils-pictures img { width: 100%; display: block }
@@ -34,7 +35,7 @@ STYLE = """<style>
 .camutils-measures { border-collapse: collapse; line-height: 1.5 }
 .camutils-measures th, .camutils-measures td { padding: 1px 12px 1px 0; text-align: right; font-weight: normal;
   font-variant-numeric: tabular-nums; white-space: normal }
-.camutils-measures th[scope=row] { text-align: left }
+.camutils-measures th:first-child { text-align: left }
 .camutils-measures thead th { font-weight: bold; border-bottom: 1px solid currentColor }
 .camutils-says { white-space: normal; line-height: 1.5 }
 .camutils-explorer textarea { font-family: var(--jp-code-font-family, monospace) }

@@ -48,7 +48,7 @@ SCENES = 24  # the first so many scenes of the test split are offered
 
 KNOBS: dict[str, Knob] = {  # an option, or METHOD.OPTION where it means something else there
     "steps": Slide("steps along the path", 2, 60, 1),
-    "max_dist": Slide("corridor, distance from the line", 0, 0.2, 0.01),
+    "max_dist": Slide("corridor around the line", 0, 0.2, 0.01),
     "scales": Choice("scales", ((1,), (1, 1.5, 2), (1, 2, 3), SCALES)),
     "n_clusters": Slide("clusters", 2, 40, 1),
     "link": Choice("link, function of the score", (None, *LINKS, *ALL_LOGITS)),
