@@ -2,20 +2,30 @@
 compares."""
 
 from camutils.book.figures import LABELS
+from camutils.evaluation.results import Row
 from camutils.evaluation.speed.subjects import NETWORKS
 from camutils.evaluation.speed.table import Table
-from camutils.evaluation.tables import interval, read_results
+from camutils.evaluation.tables import interval, mean, read_results
 from camutils.places import DATA
 
-RUNS = ("02", "10", "20", "20_multi_scale", "30", "32_blurred_baseline", "43")
-SETS = {"scenes_resnet": "scenes", "imagenet_mobilenet_v2": "ILSVRC"}
-TUNED = "cluster_cam:n_clusters=8:merge=soft_cut:baseline=blur"
-PASSES = {  # forward passes per image, and what else; K channels at the last layer: 128 and 1280
-    "grad_cam": "1, head gradient", "grad_cam_pp": "1, head gradient", "layer_cam": "1, head gradient",
-    "hires_cam": "1, head gradient",
-    "integrative_cam": "1, one backward", "integrated_grad_cam": "50, head gradients", "gig_cam": "30, head gradients",
-    "gig_cam_m": "210 at 1 to 3.7 times the size, head gradients", "score_cam": "1 + K", "cluster_cam": "1 + 10", TUNED: "1 + 8",
-    "combined_cam": "1 + 8, one backward",
+DECIDING = ("02_deciding", "10_deciding", "43_winner", "20_deciding", "20_multi_scale_deciding", "30_score_deciding",
+            "30_deciding", "43_deciding")
+STEADY = ("40_steady", "40_steady_passes", "40_steady_dear")
+SETS = {"scenes_resnet": "`scenes_resnet`", "scenes_vgg": "`scenes_vgg`", "imagenet_efficientnet_lite0": "ILSVRC, Lite0",
+        "voc_efficientnet_lite0": "VOC, Lite0"}
+MEASURES = ("pixel_ap", "drop_15", "unsteady")
+METHODS = {  # method -> its name, where it has none of its own, and its passes per image; K channels at the last layer
+    "grad_cam": ("", "1, head gradient"), "grad_cam:relu=False": ("Grad-CAM before its ReLU", "1, head gradient"),
+    "grad_cam_pp": ("", "1, head gradient"), "layer_cam": ("", "1, head gradient"), "hires_cam": ("", "1, head gradient"),
+    "integrative_cam": ("Integrative CAM, tuned", "1, one backward"),
+    "integrative_cam:preset=literal": ("Integrative CAM, literal", "1, one backward"),
+    "integrative_cam+M:scales=[1,1.25]:ratio=mean:layer_weight=uniform":
+        ("Integrative CAM, one weight, two sizes", "2.6, two backward"),
+    "integrated_grad_cam:steps=30": ("", "30, head gradients"), "gig_cam": ("", "30, head gradients"),
+    "gig_cam_m:scales=[1,1.4464285714285714,1.8928571428571428]": ("GIG-CAM+M, three sizes*", "90, larger ones, head gradients"),
+    "score_cam": ("Score-CAM*", "1 + K"), "cluster_cam": ("Cluster-CAM, literal", "1 + 10"),
+    "cluster_cam:n_clusters=8:merge=soft_cut:baseline=blur": ("Cluster-CAM, tuned", "1 + 8"),
+    "combined_cam": ("", "1 + 8, one backward"),
 }
 TIMED = {  # what the tables of times show: (method, options, images) -> its name there
     ("grad_cam", "", 1): "Grad-CAM, 1 image", ("grad_cam", "", 8): "Grad-CAM, 8 images",
@@ -31,23 +41,41 @@ ON_LARGE = {  # what stands for it on networks on which fewer images and steps a
 }
 BESIDE = (("grad_cam", "", 1), ("grad_cam", "", 8), ("integrative_cam", "", 8), ("score_cam", "", 1))
 PEERS = ("captum", "grad-cam", "torchcam")
-METRICS = {"pointing": "pointing", "energy": "energy", "drop": "Drop %"}
 
 
-def lines() -> list[str]:
-    """The table as Markdown, a line per method."""
-    rows = {name: read_results(*(f"{run}_{name}" for run in RUNS)) for name in SETS}
-    heads = [f"{title}: {label}" for title in SETS.values() for label in METRICS.values()]
-    table = [f"| | {' | '.join(heads)} | forward passes |", "|---" * (len(heads) + 2) + "|"]
-    for method, passes in PASSES.items():
-        label = "Cluster-CAM, tuned" if method == TUNED else LABELS[method]
-        cells = []
-        for own in rows.values():
-            for metric in METRICS:
-                m, digits = interval(own, method, metric), 1 if metric == "drop" else 3
-                cells.append(f"{m.mean:.{digits}f} [{m.low:.{digits}f}, {m.high:.{digits}f}]")
-        table.append(f"| {label} | {' | '.join(cells)} | {passes} |")
+def lines(measure: str) -> list[str]:
+    """A table of all methods on SETS as Markdown, a line per method: place, Drop at 15 %, or unsteadiness.
+
+    measure: "pixel_ap" or "drop_15", means with 95 % intervals by image; "unsteady", the mean of `unsteady_grey` and
+    `unsteady_noise`. What was not measured is left empty.
+    """
+    sets = {label: _rows(name, measure) for name, label in SETS.items()}
+    sets = {label: rows for label, rows in sets.items() if rows}
+    last = [" passes |"] if measure == "pixel_ap" else []
+    table = [f"| | {' | '.join(sets)} |" + "".join(last), "|---" * (len(sets) + 1 + len(last)) + "|"]
+    for method, (name, passes) in METHODS.items():
+        cells = [_cell(rows.get(method, []), method, measure) for rows in sets.values()]
+        table.append(f"| {name or LABELS[method.partition(':')[0]]} | {' | '.join(cells)} |" + f" {passes} |" * len(last))
     return table
+
+
+def _rows(name: str, measure: str) -> dict[str, list[Row]]:
+    """The rows of each method of one set; those of fewer pictures beside the others, not cut to them."""
+    found: dict[str, list[Row]] = {}
+    for run in STEADY if measure == "unsteady" else DECIDING:
+        if (DATA / "results" / f"{run}_{name}").is_dir():
+            for row in read_results(f"{run}_{name}"):
+                found.setdefault(row["method"], []).append(row)
+    return found
+
+
+def _cell(rows: list[Row], method: str, measure: str) -> str:
+    if not rows:
+        return ""
+    if measure == "unsteady":
+        return f"{(mean(rows, method, 'unsteady_grey') + mean(rows, method, 'unsteady_noise')) / 2:.4f}"
+    m, digits = interval(rows, method, measure), 1 if measure == "drop_15" else 3
+    return f"{m.mean:.{digits}f} [{m.low:.{digits}f}, {m.high:.{digits}f}]"
 
 
 def time_lines() -> list[str]:
@@ -73,4 +101,6 @@ def time_lines() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join([*lines(), "", *time_lines()]))
+    for measure in MEASURES:
+        print("\n".join([*lines(measure), ""]))
+    print("\n".join(time_lines()))

@@ -1,6 +1,6 @@
 """Tables of measured results, as the notebooks print them: means with 95 % intervals, and what a paired comparison decides.
 
-    rows = read_results("02_scenes_resnet", "10_scenes_resnet")
+    rows = read_results("02_deciding_scenes_resnet", "10_deciding_scenes_resnet")
     print(table(rows, {"Grad-CAM": "grad_cam", "ours": "integrative_cam"}, ["energy", "drop"], against="grad_cam"))
 
 Many verdicts at once: `verdicts`.

@@ -13,7 +13,7 @@ from camutils.book.exercises import CHECKS
 from camutils.book.render import PRESETS, find_notebooks, parameters_of
 from camutils.places import NOTEBOOKS, ROOT, figure_path
 
-REPORTS = ("19", "29", "39", "41", "43")  # tables to look things up in
+REPORTS = ("19", "29", "39", "41", "43")  # tables to look things up in: no exercises
 ALL = [p for p in find_notebooks() if p.parent == NOTEBOOKS]
 TOOLS = ("90",)  # notebooks to use, not to learn from: they are as short as they can be
 SOLUTIONS = [p for p in find_notebooks() if p.parent != NOTEBOOKS]

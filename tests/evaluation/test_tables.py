@@ -101,11 +101,11 @@ def test_front():
 
 
 def test_a_stored_run_is_known_by_its_name():
-    means, rows = tables.read_summary("02_scenes_resnet"), tables.read_results("02_scenes_resnet")
+    means, rows = tables.read_summary("02_deciding_scenes_resnet"), tables.read_results("02_deciding_scenes_resnet")
     energy = [row["energy"] for row in rows if row["method"] == "grad_cam"]
     assert means["grad_cam"]["energy"]["mean"] == pytest.approx(sum(energy) / len(energy), abs=1e-4)
     assert means["grad_cam"]["energy"]["low"] < means["grad_cam"]["energy"]["mean"] < means["grad_cam"]["energy"]["high"]
-    assert tables.read_config("02_scenes_resnet")["config"]["model"] == "scenes_resnet"
+    assert tables.read_config("02_deciding_scenes_resnet")["config"]["model"] == "scenes_resnet"
     for read in (tables.read_summary, tables.read_config, tables.read_results):
         with pytest.raises(FileNotFoundError, match="of 99_nothing; `camutils results` measures what data/experiments ask"):
             read("99_nothing")
