@@ -24,8 +24,10 @@ from .work import Side, State, Work, networks_here
 WRONG = (ValueError, TypeError, OSError, ImportError, RuntimeError)  # becomes a sentence in the page
 VIEW = "application/vnd.jupyter.widget-view+json"
 WIDE, NARROW = {"description_width": "13em"}, {"description_width": "6em"}
-# With the attribute JupyterLab leaves the keys to the explorer: else an "x" typed at a list cuts the whole cell.
-STYLE = """<style onload="const box = this.closest('.camutils-explorer'); if (box) box.dataset.lmSuppressShortcuts = 'true'">
+# JupyterLab's shortcuts pass by what has this attribute: else an "x" typed at a list of the explorer cuts the whole cell.
+KEYS = """document.addEventListener('focusin', event => { if (event.target.closest('.camutils-explorer'))
+  event.target.setAttribute('data-lm-suppress-shortcuts', 'true') })"""
+STYLE = f"""<style onload="{KEYS}">""" + """
 .camutils-pictures { display: flex; flex-wrap: wrap; gap: 12px; line-height: 1.4 }
 .camutils-pictures figure { margin: 0; flex: 1 1 12rem; max-width: 18rem }
 .camutils-pictures img { width: 100%; display: block }
