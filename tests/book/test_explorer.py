@@ -10,7 +10,8 @@ from PIL import Image
 
 import camutils as cam
 from camutils import METHODS, photograph
-from camutils.book.explorer import words
+from camutils.__main__ import main
+from camutils.book.explorer import lab, words
 from camutils.book.explorer.knobs import changed, knobs_of, options_of, passes
 from camutils.book.explorer.lab import command, own_copy
 from camutils.book.explorer.pictures import BOX, drawn, enlarged, less, over, sheet
@@ -309,3 +310,33 @@ def test_the_command_opens_a_copy_and_keeps_the_reader_s_own(tmp_path):
     words_of = command(copy, 9999, browser=False)
     assert words_of[1:4] == ["-m", "jupyterlab", str(copy)] and words_of[-2:] == ["--port=9999", "--no-browser"]
     assert not any("port" in word or "browser" in word for word in command(copy))
+
+
+def test_explore_waits_for_jupyterlab_and_gives_its_status(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lab, "BUILD", tmp_path)
+    started, waited = [], iter([KeyboardInterrupt, 0])
+
+    class Process:
+        def __init__(self, words_of, env):
+            started.append((words_of, env))
+
+        def wait(self):
+            answer = next(waited)
+            if answer:
+                raise answer
+            return answer
+
+    monkeypatch.setattr(lab.subprocess, "Popen", Process)
+    monkeypatch.setattr("sys.argv", ["camutils", "explore", "--no-browser", "--port", "9999"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    ((words_of, env),) = started
+    copy = tmp_path / "explorer" / "notebooks" / "90_explorer.ipynb"
+    assert ended.value.code == 0 and words_of == command(copy, 9999, browser=False) and copy.is_file()
+    assert env["CAMUTILS_FIGURES"] == str(tmp_path / "explorer" / "figures") and "Run All Cells" in capsys.readouterr().out
+
+
+def test_explore_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr(lab, "find_spec", lambda name: None if name == "ipywidgets" else name)
+    with pytest.raises(ImportError, match=r"needs ipywidgets, .* pip install 'camutils\[book\]'"):
+        lab.explore()
