@@ -2,6 +2,7 @@
 #                   PRESET=voc2012 or ilsvrc2012 ASSETS=DATA: the published tables on the full data sets)
 # make test         style, types, unit tests, parity, notebook contract, nbval
 # make test-all     the same and the long tests: every method on every architecture
+# make fuzz         20 000 random networks and questions, ten times as many as `make test` asks
 # make types        the types of every function, checked by mypy (half a minute, then seconds)
 # make lab          JupyterLab on notebooks/
 # make reproduce    render everything as other machines would, compare with what is committed (half an hour)
@@ -26,7 +27,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
   here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
   "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test test-all test-lowest reproduce lab train types lock results zoo site test-site test-browser clean
+.PHONY: figures test test-all fuzz test-lowest reproduce lab train types lock results zoo site test-site test-browser clean
 
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
@@ -65,6 +66,9 @@ lab: $(READY)
 train: $(READY)
 	for name in scenes_resnet scenes_vgg scenes_resnet_shuffled scenes_resnet_seed1 scenes_resnet_seed2 \
 	  scenes_vgg_seed1 scenes_vgg_seed2; do $(BIN)/python -m camutils train $$name || exit 1; done
+
+fuzz: $(READY)
+	FUZZ=2000 $(BIN)/python -m pytest -p no:nbval --override-ini addopts=-q $(SIDE) tests/properties
 
 types: $(READY)
 	$(BIN)/python -m mypy

@@ -21,6 +21,14 @@ from camutils.places import ROOT
 keep_memory()  # here and in the kernels of notebooks
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What property tests asked, counted; also where workers asked it."""
+    for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
+        for name, value in report.user_properties:
+            if name == "asked" and report.when == "call":
+                terminalreporter.write_line(f"asked {value}")
+
+
 class Tiny(nn.Module):
     """conv1 bn1 relu1 pool drop conv2 relu2 conv3 relu3 avgpool fc: 16 x 16 images, 5 classes, layer sizes 16, 8, 8.
 

@@ -67,11 +67,21 @@ def shown_maps(C: Tensor) -> Tensor:
     return normalise(C.flatten(0, 1)).amax((1, 2)).view(C.shape[:2]) > 0
 
 
+def check_finite(maps: Tensor) -> None:
+    """ValueError for raw maps (B, h, w) that hold NaN or Inf; it names their images."""
+    finite = maps.flatten(1).isfinite().all(1)
+    if not finite.all():
+        raise ValueError(f"the maps of images {(~finite).nonzero()[:, 0].tolist()} of the batch are not finite; accepted: "
+                         "activations and gradients without NaN and Inf, and not so large that their products overflow "
+                         f"{maps.dtype}: try float64")
+
+
 def finish(maps: Tensor, images: Tensor, raw: bool = False) -> Tensor:
     """The last step of every method: raw maps as they are, or N(Up L) as float32 (B, H, W) in [0, 1].
 
-    maps (B, h, w) on the layer's grid; images (B, 3, H, W) give the size.
+    maps (B, h, w) on the layer's grid; images (B, 3, H, W) give the size. Raises ValueError for a map that is not finite.
     """
+    check_finite(maps)
     return maps if raw else normalise(upsample(maps, images.shape[-2:])).float()
 
 

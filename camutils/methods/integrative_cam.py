@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn, relu
 
 from ..core.layers import Layer
-from ..core.maps import einsum, finish, normalise, upsample
+from ..core.maps import check_finite, einsum, finish, normalise, upsample
 from ..core.network import How, as_network
 from ..core.probe import Probed, probe_layers
 from ..core.stages import stages
@@ -190,6 +190,7 @@ def integrative_cam(model: nn.Module, images: Tensor, targets: Targets = None, l
         fused = weights.new_zeros(())
         for w, M in zip(weights.unbind(1), maps.values(), strict=True):
             fused = fused + w[:, None, None] * upsample(normalise(M), images.shape[-2:])
+        check_finite(fused)
         heat = fused if raw else normalise(fused).float()
     if return_parts:
         return Parts(heat, names, maps, weights, beta, kept, seen.S)
