@@ -22,11 +22,11 @@ keep_memory()  # here and in the kernels of notebooks
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What property tests asked, counted; also where workers asked it."""
+    """What tests counted or timed (`record_property("said", ...)`); also where workers ran them."""
     for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
         for name, value in report.user_properties:
-            if name == "asked" and report.when == "call":
-                terminalreporter.write_line(f"asked {value}")
+            if name == "said" and report.when == "call":
+                terminalreporter.write_line(value)
 
 
 class Tiny(nn.Module):

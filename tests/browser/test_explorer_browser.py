@@ -129,14 +129,15 @@ def test_it_loads_with_the_pictures_of_the_notebook(page):
     assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
 
-def test_the_contrast_moves_by_the_arrow_keys(page):
+def test_the_contrast_moves_by_the_arrow_keys(page, record_property):
     handle = labelled(page, words.GAMMA, ".noUi-handle")
 
     def turn():
         handle.focus()
         handle.press("ArrowRight")
 
-    before, after, _ = changes(page, turn)
+    before, after, seconds = changes(page, turn)
+    record_property("said", f"contrast: {seconds:.2f} seconds from the key to the picture")
     assert before[0] == after[0] and before[1] != after[1]
     page.wait_for_function("document.querySelector('.camutils-explorer textarea').value.includes('cam.sharpen(')")
     before, after, _ = changes(page, lambda: handle.press("ArrowLeft"))
@@ -154,7 +155,7 @@ def test_the_threshold_can_be_typed(page):
     changes(page, lambda: write("0"))
 
 
-def test_another_method_brings_its_knobs_and_another_map(page):
+def test_another_method_brings_its_knobs_and_another_map(page, record_property):
     method = labelled(page, words.METHOD, "select")
 
     def choose(label):
@@ -168,7 +169,8 @@ def test_another_method_brings_its_knobs_and_another_map(page):
     clusters.focus()
     changes(page, lambda: clusters.press("ArrowRight"))
     page.wait_for_function("document.querySelector('.camutils-explorer textarea').value.includes('n_clusters=11')")
-    changes(page, lambda: choose("HiResCAM"))  # by the keyboard alone, whose letters are JupyterLab's shortcuts elsewhere
+    _, _, seconds = changes(page, lambda: choose("HiResCAM"))  # by the keyboard alone; elsewhere its letters are shortcuts
+    record_property("said", f"another method of one pass: {seconds:.2f} seconds from the key to the picture")
     assert clusters.count() == 0 and page.locator(".jp-Notebook .jp-Cell").count() == CELLS
 
 
@@ -179,14 +181,15 @@ def test_one_map_alone(page):
     assert len(sources(page)) == 4
 
 
-def test_a_typed_class_and_one_that_is_none(page):
+def test_a_typed_class_and_one_that_is_none(page, record_property):
     typed = labelled(page, words.TYPED, "input")
 
     def write(text):
         typed.fill(text)
         typed.press("Enter")
 
-    changes(page, lambda: write("9"))
+    _, _, seconds = changes(page, lambda: write("9"))
+    record_property("said", f"another class, two maps: {seconds:.2f} seconds from the key to the picture")
     assert "digit 9" in texts(page)[1] and labelled(page, words.CLASS, "select").input_value()
     write("12")
     page.wait_for_function("document.querySelector('.camutils-explorer [role=status]').innerText.includes('accepted: 0 to 9')")

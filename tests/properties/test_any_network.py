@@ -47,5 +47,5 @@ def test_a_map_or_a_clear_error(method, record_property):
         assert all(p.grad is None for p in case.network.parameters()) and torch.equal(torch.get_rng_state(), random)
 
     ask()
-    record_property("asked", f"{method}: {seen['maps']} maps in [0, 1], {seen['refused']} clear errors")
+    record_property("said", f"{method}: {seen['maps']} maps in [0, 1], {seen['refused']} clear errors")
     assert seen.total() >= min(EACH, 100) and seen["maps"] > seen["refused"]
