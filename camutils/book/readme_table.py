@@ -10,7 +10,7 @@ from camutils.places import DATA
 
 DECIDING = ("02_deciding", "10_deciding", "43_winner", "20_deciding", "20_multi_scale_deciding", "30_score_deciding",
             "30_deciding", "43_deciding")
-STEADY = ("40_steady", "40_steady_passes", "40_steady_dear")
+STEADY = ("40_steady", "40_steady_passes", "40_steady_dear", "40_steady_sizes")
 SETS = {"scenes_resnet": "`scenes_resnet`", "scenes_vgg": "`scenes_vgg`", "imagenet_efficientnet_lite0": "ILSVRC, Lite0",
         "voc_efficientnet_lite0": "VOC, Lite0"}
 MEASURES = ("pixel_ap", "drop_15", "unsteady")
@@ -21,8 +21,9 @@ METHODS = {  # method -> its name, where it has none of its own, and its passes 
     "integrative_cam:preset=literal": ("Integrative CAM, literal", "1, one backward"),
     "integrative_cam+M:scales=[1,1.25]:ratio=mean:layer_weight=uniform":
         ("Integrative CAM, one weight, two sizes", "2.6, two backward"),
+    "grad_cam+M:scales=[1,1.4464285714285714,1.8928571428571428]": ("Grad-CAM+M, three sizes*", "6.7, head gradients"),
     "integrated_grad_cam:steps=30": ("", "30, head gradients"), "gig_cam": ("", "30, head gradients"),
-    "gig_cam_m:scales=[1,1.4464285714285714,1.8928571428571428]": ("GIG-CAM+M, three sizes*", "90, larger ones, head gradients"),
+    "gig_cam_m:scales=[1,1.4464285714285714,1.8928571428571428]": ("GIG-CAM+M, three sizes*", "201, head gradients"),
     "score_cam": ("Score-CAM*", "1 + K"), "cluster_cam": ("Cluster-CAM, literal", "1 + 10"),
     "cluster_cam:n_clusters=8:merge=soft_cut:baseline=blur": ("Cluster-CAM, tuned", "1 + 8"),
     "combined_cam": ("", "1 + 8, one backward"),
