@@ -57,4 +57,4 @@ def test_a_stored_run_says_what_it_was_measured_with(name):
     found = record(name)
     assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", found["commit"]) and found["versions"]["torch"]
     assert re.fullmatch(r"[0-9a-f]{64}", found["weights_sha256"])
-    assert (DATA / "results" / name / "summary.csv").read_text().count("\n") > len(ASKED[name].metrics or "1")  # a head, and means
+    assert (DATA / "results" / name / "summary.csv").read_text().count("\n") > len(ASKED[name].metrics or "1")  # a head
