@@ -17,7 +17,7 @@ from ..render import find_notebooks
 
 COURSE = "notebooks/README.md"
 TEXTS = (COURSE, "README.md", "camutils/README.md", "camutils/BESIDE_OTHERS.md", "data/README.md", "data/experiments/README.md",
-         "CHANGELOG.md", "CONTRIBUTING.md")
+         "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 SPLIT = {  # head of a section of the course -> the page that it becomes
     "Glossary": "notebooks/glossary.md", "Which method?": "notebooks/which_method.md",
     "What was found": "notebooks/findings.md", "For teachers": "notebooks/for_teachers.md",
