@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 if os.environ.get("PYTEST_XDIST_WORKER"):  # files run side by side: a core for each, and for the kernels that it starts
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["CAMUTILS_FIGURES"] = tempfile.mkdtemp(prefix="camutils-figures-")  # notebooks under nbval write here
 
 import nbformat

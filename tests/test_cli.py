@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import nbformat
 import pytest
 import torch
 from PIL import Image
@@ -216,8 +217,17 @@ def test_a_benchmark_of_a_folder_with_boxes_of_its_own(camutils, home):
 
 
 def test_a_notebook_that_stops_at_a_parameter(house, camutils):
+    path = house / "notebooks" / "90_small.ipynb"
+    book = nbformat.read(path, 4)
+    book.cells.append(nbformat.v4.new_code_cell("if value < 0:\n    raise ValueError('below zero')"))
+    nbformat.write(book, path)
+    status, _, told = camutils("render", "90", "-p", "value=-1")
+    assert status == 2 and told.splitlines()[-1].startswith("camutils: with value=-1 a notebook stopped: ValueError: below zero")
+
+
+def test_a_parameter_of_another_type_is_refused_before_anything_runs(house, camutils):
     status, _, told = camutils("render", "90", "-p", "value=[1]")
-    assert status == 2 and told.splitlines()[-1].startswith("camutils: with value=[1] a notebook stopped: ValueError: ")
+    assert status == 2 and told.startswith("camutils: 90_small: value = [1] given; accepted: int")
 
 
 def test_formats_are_commas_apart(house, camutils):

@@ -49,17 +49,14 @@ def contents(folder):
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and "build" not in p.relative_to(folder).parts}
 
 
-def test_what_differs_is_named_and_nothing_committed_changes(house, capsys):
+def test_what_differs_is_named_and_nothing_committed_changes(house, capsys, monkeypatch):
     reproduce.execute(house / "notebooks" / "90_small.ipynb", {}, house / "notebooks", house / "figures")
     add_cell(house, "import torch\nprint(torch.get_num_threads() == 1)", "True\n")
     before = contents(house)
     assert reproduce.reproduce(["90"], ["one_thread"]) == []
     assert "90_small" in capsys.readouterr().out
-    os.environ["OMP_NUM_THREADS"] = "2"
-    try:
-        said = reproduce.reproduce(["90"], ["native", "one_thread"])
-    finally:
-        del os.environ["OMP_NUM_THREADS"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    said = reproduce.reproduce(["90"], ["native", "one_thread"])
     shown = capsys.readouterr().out
     assert len(said) == 1 and said[0].startswith("[native] 90_small.ipynb cell 4: text differs")
     assert "processor: " in shown and shown.rstrip().endswith("same") and "1 differ" in shown
