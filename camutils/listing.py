@@ -43,7 +43,7 @@ def method_table() -> list[str]:
     rows = [("method", "passes", "when to use it", "what it does")]
     for name, method in METHODS.items():
         first = (method.__doc__ or "").splitlines()[0]
-        rows.append((name, *WHEN[name], re.sub(r" \([^)]*\)", "", first).rstrip(".")))
+        rows.append((name, *WHEN[name], re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", first).rstrip(".")))
     return aligned(rows)
 
 

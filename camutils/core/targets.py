@@ -65,8 +65,8 @@ def score(output: Any, targets: Targets, batch: int) -> Tensor:
         S = output.gather(1, chosen.detach()[:, None])[:, 0]
     if not S.isfinite().all():
         first = int((~S.isfinite()).nonzero()[0])
-        raise ValueError(f"the score of image {first} is not finite ({float(S[first])}); accepted: finite scores (half precision overflows "
-                         "early: try float32 or float64; NaN comes from weights or activations that hold it)")
+        raise ValueError(f"the score of image {first} is not finite ({float(S[first])}); accepted: finite scores (half precision "
+                         "overflows early: try float32 or float64; NaN comes from weights or activations that hold it)")
     return S
 
 

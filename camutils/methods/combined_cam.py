@@ -108,7 +108,7 @@ def combined_cam(model: nn.Module, images: Tensor, targets: Targets = None, laye
                  channel_weight: str = "pixel_positive", path: str = "point", layer_weight: str = "contribution",
                  clustering: str = "cut", scales: Iterable[float] = (1,), ratio: str | None = None, steps: int = 5,
                  n_clusters: int = 8, seed: int = 0, **how: Unpack[How]) -> Tensor:
-    """Cross the axes of Integrative CAM, GIG-CAM+M and Cluster-CAM freely (arXiv 2412.01354, KSII TIIS 19, arXiv 2302.01642).
+    """Cross the axes of Integrative CAM, GIG-CAM+M and Cluster-CAM freely (arXiv 2412.01354, KSII TIIS 19(4), arXiv 2302.01642).
 
         L = ReLU(N(sum_l lambda_l N(R_l)) - m_scissors),    R_l = refine_s(mean_t ReLU(sum_k w_k A_k at x_t, scale s))
 
