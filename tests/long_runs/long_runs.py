@@ -132,7 +132,8 @@ def long_run(name: str, images: int | None) -> bool:
     flat_memory, steady = flat(held, GROWN), flat(worked, SLOWER)
     print(f"{name}: {count} images, {rows} rows, {took / 60:.1f} minutes in one go: {' '.join(words)}\nIn each fifth of the run:")
     print(f"  memory {'flat' if flat_memory else 'GROWS'}: at most {listed(held)} MB")
-    print(f"  speed {'steady' if steady else 'FALLS'}: {listed(worked)} ms of the processor an image ({listed(each)} ms by the clock)")
+    print(f"  speed {'steady' if steady else 'FALLS'}: {listed(worked)} ms of the processor an image "
+          f"({listed(each)} ms by the clock)")
     print(f"  killed twice and started again: {'the same tables' if same else 'OTHER TABLES'}", flush=True)
     return flat_memory and steady and same
 
