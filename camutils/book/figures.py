@@ -138,7 +138,8 @@ def heat_bar(figure: Figure, label: str = "heat") -> None:
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + 0.4)
     long = min(0.8 * width, 3)  # in inches, and a tenth of one thick
-    bar = figure.colorbar(ScalarMappable(cmap=HEAT), ax=figure.axes, location="bottom", fraction=0.02, pad=0.01,
+    pictures = [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]  # beside bars that are there already
+    bar = figure.colorbar(ScalarMappable(cmap=HEAT), ax=pictures, location="bottom", fraction=0.02, pad=0.01,
                           shrink=long / width, aspect=10 * long)
     bar.set_label(f"{label}: 0 is coldest, 1 hottest", fontsize=9, labelpad=1)
     bar.ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=8)

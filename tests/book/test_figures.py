@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 import camutils as cam
-from camutils.book.figures import HEAT, save_moving, to_array
+from camutils.book.figures import HEAT, heat_bar, save_moving, to_array
 
 HOT = torch.tensor([[0.0, 0.25], [0.5, 1.0]])
 
@@ -128,3 +128,14 @@ def test_a_moving_picture_has_a_frame_per_figure_and_the_same_bytes(monkeypatch,
     with pytest.raises(ValueError, match="all of one size"):
         save_moving([drawn[0], cam.show_maps(torch.rand(2, 3, 8, 8), {})], "two")
     plt.close("all")
+
+
+def test_a_heat_bar_stands_under_the_pictures_of_a_figure_that_has_another_bar():
+    figure, (left, right) = plt.subplots(1, 2, layout="constrained")
+    figure.colorbar(left.imshow(np.eye(4)), ax=left)
+    right.imshow(np.eye(4))
+    heat_bar(figure)
+    figure.draw_without_rendering()
+    bar = figure.axes[-1]
+    assert bar.get_xlabel() == "heat: 0 is coldest, 1 hottest"
+    assert all(bar.get_position().y1 < axis.get_position().y0 for axis in (left, right))
