@@ -13,7 +13,7 @@ import typer
 from .evaluation.benchmark import HELP
 from .memory import keep_memory
 from .networks.given import HELP as NETWORK
-from .places import BUILD
+from .places import BUILD, from_home
 
 ASKED = (ValueError, TypeError, OSError, ImportError)  # what is raised where something was asked wrongly
 STOPPED = (*(kind.__name__ for kind in ASKED), "FileNotFoundError", "UnidentifiedImageError", "KeyError", "IndexError")
@@ -23,11 +23,16 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
 
 
 def _value(text: str) -> Any:
-    """What `-p name=VALUE` means: JSON where it reads as JSON, else the text itself."""
+    """What `-p name=VALUE` means: JSON where it reads as JSON, else the text itself. ValueError for half a character in it."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+        value = json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, or brackets and digits without end
+        value = text
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{text!a} holds half a character; accepted: text in UTF-8") from error
+    return value
 
 
 @app.command()
@@ -46,10 +51,11 @@ def render(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, by
     if any(not mark for _, mark, _ in pairs):
         raise ValueError(f"parameters {parameter}; accepted: NAME=VALUE")
     values = {name: _value(value) for name, _, value in pairs}
-    if values.get("photo"):  # a path, seen from where the command was typed; notebooks run elsewhere
-        values["photo"] = str(Path(str(values["photo"])).expanduser().resolve())
-        if not Path(values["photo"]).is_file():
-            raise FileNotFoundError(f"no photograph {values['photo']}; accepted as photo: the path of an image file")
+    if isinstance(values.get("photo"), str) and values["photo"]:  # seen from where the command was typed; notebooks run elsewhere
+        photo = from_home(values["photo"])
+        if not photo.is_file():
+            raise FileNotFoundError(f"no photograph {photo}; accepted as photo: the path of an image file")
+        values["photo"] = str(photo.resolve())
     try:
         run(names, preset, values, split_list(formats) if formats is not None else (), dpi)
     except Exception as error:  # papermill's, which is imported only here, tells of a cell by ename and evalue

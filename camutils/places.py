@@ -19,6 +19,11 @@ CHECKPOINTS = DATA / "checkpoints"
 BUILD = ROOT / "build"
 
 
+def from_home(path: str | Path) -> Path:
+    """A path with the home folder in place of ~; ~NAME of nobody stays as it is, and is then no file."""
+    return Path(os.path.expanduser(path))
+
+
 def need_checkout(what: str) -> None:
     """FileNotFoundError in one line where the repository is needed and this package was installed without it."""
     if not CHECKOUT:
@@ -42,5 +47,5 @@ def checkpoint_folders() -> list[Path]:
     the project's own, torchvision's download folder."""
     import torch
 
-    own = [Path(p).expanduser().resolve() for p in os.environ.get("CAMUTILS_CHECKPOINTS", "").split(os.pathsep) if p]
+    own = [from_home(p).resolve() for p in os.environ.get("CAMUTILS_CHECKPOINTS", "").split(os.pathsep) if p]
     return [*own, CHECKPOINTS, Path(torch.hub.get_dir()) / "checkpoints"]

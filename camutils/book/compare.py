@@ -45,9 +45,21 @@ def _outputs(notebook: Path) -> Iterator[tuple[int, str, list[str], list[bytes]]
         yield i, cell.source, [] if ignored else ["".join(texts)], pictures
 
 
+def _read(notebook: Path) -> list[tuple[int, str, list[str], list[bytes]]]:
+    """`_outputs` of a notebook. ValueError that names the file where it is none."""
+    try:
+        return list(_outputs(notebook))
+    except Exception as error:  # nbformat, and what it lets pass, raise nearly everything
+        raise ValueError(f"{notebook} cannot be read ({type(error).__name__}: {str(error)[:200]}); accepted: an executed notebook"
+                         ) from error
+
+
 def compare_notebooks(before: Path, after: Path, tolerance: float = TOLERANCE) -> list[str]:
-    """What differs between two executed notebooks, a line each: sources, text outputs, pictures beyond the tolerance."""
-    old, new, said = list(_outputs(before)), list(_outputs(after)), []
+    """What differs between two executed notebooks, a line each: sources, text outputs, pictures beyond the tolerance.
+
+    Raises ValueError for a file that is no notebook.
+    """
+    old, new, said = _read(before), _read(after), []
     if [c[1] for c in old] != [c[1] for c in new]:
         return [f"{after.name}: code cells differ"]
     for (i, _, texts, pictures), (_, _, texts_now, pictures_now) in zip(old, new, strict=True):
@@ -76,7 +88,7 @@ def compare(before: Path, after: Path, tolerance: float = TOLERANCE) -> list[str
     """What differs between two folders that hold `notebooks/` and `figures/`: missing or new files, texts, pictures.
 
     Only what is in `before` is asked for; a picture that is new in `after` is named too. An empty list: the same.
-    Raises FileNotFoundError where `before` has neither notebooks nor figures.
+    Raises FileNotFoundError where `before` has neither notebooks nor figures, ValueError for a damaged notebook.
     """
     before, after = Path(before), Path(after)
     old, new = ({p.relative_to(folder / "notebooks").as_posix(): p for pattern in ("*.ipynb", "solutions/*.ipynb")

@@ -79,7 +79,7 @@ def without_outputs(notebook: Path, together: set[str]) -> tuple[nbformat.Notebo
 def read_list(folder: Path) -> dict[str, set[str]]:
     """What earlier handouts wrote to this folder: path in it -> checksums, more than one where a handout was cut off."""
     path, found = folder / LIST, dict[str, set[str]]()
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         code, _, name = line.partition("  ")
         found.setdefault(name, set()).add(code)
     return found

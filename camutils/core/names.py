@@ -8,8 +8,9 @@ def split_name(layer: str) -> tuple[str, int | None, tuple[str, ...]]:
     """A layer's name in parts: "conv2[0]" -> conv2, call 0, (); "conv2:add:relu" -> conv2, None, functions (add, relu)."""
     module, *functions = layer.split(":")
     call: int | None = None
-    if module.endswith("]") and module[:-1].rpartition("[")[2].isdigit():
-        module, _, number = module[:-1].rpartition("[")
+    number = module[:-1].rpartition("[")[2]
+    if module.endswith("]") and number.isdecimal() and len(number) < 10:  # no network is called more often
+        module = module[:-1].rpartition("[")[0]
         call = int(number)
     return module, call, tuple(functions)
 

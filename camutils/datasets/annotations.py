@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from .reader import BadFile
 from .sample import Named, Object
@@ -23,13 +23,15 @@ def read_objects(path: Path, first: int) -> Annotation[str]:
     whose boxes run from 0 to the image's width (x0 = xmin, x1 = xmax). Fractions are rounded. An object without a name or a box
     is left out with a note. Raises BadFile for a missing or unreadable file, or one without objects that have both.
     """
-    if not path.is_file():
-        raise BadFile("annotation file (XML) is missing")
     try:
+        if not path.is_file():
+            raise BadFile("annotation file (XML) is missing")
         root = ElementTree.parse(path).getroot()
         size = root.find("size")
         stated = None if size is None else (int(size.findtext("height", "")), int(size.findtext("width", "")))
-    except (ElementTree.ParseError, TypeError, ValueError, OSError) as error:
+    except BadFile:
+        raise
+    except (ElementTree.ParseError, LookupError, TypeError, ValueError, OSError) as error:  # LookupError: of its encoding
         reason = str(error).replace(str(path), path.name)
         raise BadFile(f"annotation file (XML) cannot be read ({type(error).__name__}: {reason})") from error
     nodes = root.findall("object")
@@ -44,11 +46,20 @@ def left_out(count: int) -> tuple[str, ...]:
     return (f"{count} object{'s' * (count > 1)} without a name or a box left out",) if count else ()
 
 
+def pixel(number: Any) -> int:
+    """A corner's place, rounded. Raises ValueError for text that is no number, NaN, and what is beyond every picture (2^31);
+    TypeError, OverflowError as `float`."""
+    place = float(number)
+    if not abs(place) < 2**31:
+        raise ValueError(f"{number} is no place in a picture; accepted: a number of pixels")
+    return round(place)
+
+
 def _object(node: ElementTree.Element, first: int) -> Object[str] | None:
     name = (node.findtext("name") or "").strip()
     try:
-        box = [int(round(float(node.findtext(f"bndbox/{key}", "")))) for key in ("xmin", "ymin", "xmax", "ymax")]
-    except (ValueError, OverflowError):  # no number, NaN, infinity
+        box = [pixel(node.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")]
+    except ValueError:
         return None
     if not name:
         return None
@@ -70,7 +81,7 @@ def upright_objects(objects: list[Object[Named]], stated: tuple[int, int] | None
         turn, frame = 1, upright
     if stated and stated != frame:
         (H, W), (h, w) = frame, stated
-        if abs(H * w / (W * h) - 1) > 0.01:
+        if 100 * abs(H * w - W * h) > W * h:
             raise BadFile(f"annotation is for an image of {w} x {h}, this one is {W} x {H}")
         scale = (W / w, H / h, W / w, H / h)  # of x0 y0 x1 y1
         scaled = []

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from ..places import from_home
 from .annotations import upright_objects
 from .geometry import Resize
 from .own_boxes import Boxes, checksum_of_boxes, own_boxes
@@ -31,11 +32,11 @@ def folder(root: str | Path, boxes: str | Path | None = None, *, resize: Resize 
     of the central square; pixels. Files with other extensions are left out.
     Raises FileNotFoundError where there is no such folder or file, ValueError where no image is in it or `boxes` do not fit.
     """
-    root = Path(root).expanduser()
+    root = from_home(root)
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; accepted: a folder of images")
     names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
-    if boxes is not None and (masks := Path(boxes).expanduser().resolve()).is_dir():
+    if boxes is not None and (masks := from_home(boxes).resolve()).is_dir():
         if masks == root.resolve():
             raise ValueError(f"masks and pictures both in {root}; accepted: masks in a folder of their own")
         names = [name for name in names if not (root / name).resolve().is_relative_to(masks)]  # masks are no pictures

@@ -2,12 +2,14 @@
 
 import csv
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from ..places import from_home
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
-from .reader import BadFile, read_picture
+from .reader import BadFile, read_picture, read_text
 from .sample import EXTENSIONS, Images, Object, Sample, to_sample, without_boxes
 
 VAL, BOXES = "Data/CLS-LOC/val", "Annotations/CLS-LOC/val"
@@ -23,9 +25,10 @@ def _beside(root: Path, *names: str) -> Path | None:
 
 def read_synsets(path: Path) -> dict[str, int]:
     """Synset -> class index from a file of 1000 lines, a synset first in each (synsets.txt, LOC_synset_mapping.txt)."""
-    synsets = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-    if len(set(synsets)) != 1000:
-        raise ValueError(f"{path.name} names {len(set(synsets))} synsets; accepted: 1000, one a line, in class order")
+    synsets = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
+    if not len(synsets) == len(set(synsets)) == 1000:
+        raise ValueError(f"{path.name} names {len(set(synsets))} synsets in {len(synsets)} lines; accepted: 1000, one a line, in "
+                         "class order")
     return {synset: index for index, synset in enumerate(synsets)}
 
 
@@ -35,20 +38,24 @@ def read_labels(path: Path, synsets: dict[str, int]) -> dict[str, int]:
     Raises ValueError that names the first line which is neither.
     """
     labels = {}
-    with path.open(newline="") as lines:
-        for number, row in enumerate(csv.reader(lines), 1):
-            if number == 1 and row and row[-1].strip().lower() in ("predictionstring", "label", "class", "index", "class_index"):
-                continue
-            try:
-                value = row[1].split()[0]
-                index = int(value) if value.isdigit() else synsets[value]
-                if not 0 <= index < 1000:
-                    raise ValueError(index)
-            except (IndexError, KeyError, ValueError):
-                need = "" if synsets else " (synset names need synsets.txt or LOC_synset_mapping.txt beside it)"
-                raise ValueError(f"{path.name} line {number}: {','.join(row)!r}; accepted: file,class index (0 to 999) or "
-                                 f"ImageId,PredictionString{need}") from None
-            labels[Path(row[0]).stem] = index
+    try:
+        rows = list(csv.reader(StringIO(read_text(path))))
+    except csv.Error as error:
+        raise ValueError(f"{path.name} cannot be read ({error}); accepted: file,class index (0 to 999) or "
+                         "ImageId,PredictionString") from error
+    for number, row in enumerate(rows, 1):
+        if number == 1 and row and row[-1].strip().lower() in ("predictionstring", "label", "class", "index", "class_index"):
+            continue
+        try:
+            value = row[1].split()[0]
+            index = int(value) if value.isdigit() else synsets[value]
+            if not 0 <= index < 1000:
+                raise ValueError(index)
+        except (IndexError, KeyError, ValueError):
+            need = "" if synsets else " (synset names need synsets.txt or LOC_synset_mapping.txt beside it)"
+            raise ValueError(f"{path.name} line {number}: {','.join(row)!r}; accepted: file,class index (0 to 999) or "
+                             f"ImageId,PredictionString{need}") from None
+        labels[Path(row[0]).stem] = index
     return labels
 
 
@@ -101,7 +108,7 @@ def _flat(root: Path) -> dict[str, Files]:
     """Name without extension -> files of the official layout: those that ImageSets lists, else all in the folder."""
     listed = root / "ImageSets/CLS-LOC/val.txt"
     if listed.is_file():
-        names = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+        names = [line.split()[0] for line in read_text(listed).splitlines() if line.strip()]
     else:
         names = sorted(p.stem for p in (root / VAL).iterdir() if p.suffix.upper() == ".JPEG")
     if outside := [n for n in names if Path(n).name != n]:
@@ -152,7 +159,7 @@ def imagenet(root: str | Path, split: str = "val", *, resize: Resize = 256, crop
         raise ValueError("split 'tune' of imagenet: none of its pictures chose a default; accepted: val, or confirm, the same")
     if split not in ("val", "confirm"):
         raise ValueError(f"unknown split {split!r}; accepted: val (no other has public boxes for every image), confirm")
-    root, files = _find(Path(root).expanduser())
+    root, files = _find(from_home(root))
     mapping = _beside(root, "synsets.txt", "LOC_synset_mapping.txt")
     table = _beside(root, "val_labels.csv", "LOC_val_solution.csv")
     folders = sorted({f.synset for f in files.values()})

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .annotations import Annotation, left_out
+from ..places import from_home
+from .annotations import Annotation, left_out, pixel
 from .reader import BadFile
 from .sample import Label, Object
 
@@ -35,7 +36,7 @@ def own_boxes(source: str | Path, names: list[str]) -> Boxes:
 
     Raises FileNotFoundError where it is not there, ValueError where it cannot be read or fits none of the pictures.
     """
-    path = Path(source).expanduser()
+    path = from_home(source)
     if path.is_dir():
         return partial(_of_mask, _masks(path, names))
     if not path.is_file():
@@ -58,7 +59,7 @@ def own_boxes(source: str | Path, names: list[str]) -> Boxes:
 
 def checksum_of_boxes(source: str | Path, names: list[str]) -> str:
     """SHA-256 of the file, or of the masks of the pictures `names`, each with its name; of the same arguments as `own_boxes`."""
-    path, digest = Path(source).expanduser(), hashlib.sha256()
+    path, digest = from_home(source), hashlib.sha256()
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     for name, mask in _masks(path, names).items():
@@ -93,14 +94,15 @@ def _of_list(found: dict[str, Annotation[Label]], source: str, name: str) -> Ann
 
 
 def _label(value: object) -> Label:
-    """A class: a number where it is a whole one, else the text."""
+    """A class: a number where it is a whole one, else the text. ValueError for thousands of digits, and for half a character."""
     text = str(value).strip()
+    text.encode()
     return int(text) if text.isdecimal() else text
 
 
 def _corners(numbers: Iterable[Any]) -> list[int]:
     """Four numbers, rounded. Raises ValueError, TypeError or OverflowError for anything else."""
-    box = [round(float(v)) for v in numbers]
+    box = [pixel(v) for v in numbers]
     if len(box) != 4:
         raise ValueError(box)
     return box
@@ -116,14 +118,14 @@ def _table(path: Path) -> dict[str, Annotation[Label]]:
         for row in rows:
             try:
                 image, name, *numbers = (row[c].strip() for c in COLUMNS)
-                box = _corners(numbers)
+                label, box = _label(name), _corners(numbers)
                 if not image or not name:
                     raise ValueError(row)
             except (AttributeError, ValueError, OverflowError):
                 given = ",".join(str(row[c] or "") for c in COLUMNS)
                 raise ValueError(f"{path.name} line {rows.line_num}: {given}; accepted: a picture, a class, and four numbers "
                                  "x0,y0,x1,y1 in pixels") from None
-            objects.setdefault(image, []).append((_label(name), box, False))
+            objects.setdefault(image, []).append((label, box, False))
     return {image: Annotation(found, None) for image, found in objects.items()}
 
 
@@ -146,9 +148,9 @@ def _coco(path: Path) -> dict[str, Annotation[Label]]:
             objects[key].append((classes.get(category, _label(category)), box, bool(annotation.get("iscrowd", 0))))
         found = {}
         for key, image in images.items():
-            stated = (int(image["height"]), int(image["width"])) if image.get("height") and image.get("width") else None
-            found[str(image["file_name"])] = Annotation(objects[key], stated, left_out(missing[key]))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+            stated = int(image.get("height") or 0), int(image.get("width") or 0)
+            found[str(image["file_name"])] = Annotation(objects[key], stated if min(stated) > 0 else None, left_out(missing[key]))
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path.name} is no COCO file ({type(error).__name__}: {error}); accepted: JSON with images, "
                          "annotations and categories") from error
     if len(found) < len(images):

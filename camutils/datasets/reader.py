@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
 
+from ..places import from_home
 from .geometry import Resize, resize_and_crop
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor  # what can be read
@@ -23,6 +24,14 @@ ACCEPTED = ("accepted: the path of an image file, a PIL image, an array (H, W), 
 
 class BadFile(ValueError):
     """A picture or its annotation cannot be used; a data set of `Images` turns it into `Skipped`."""
+
+
+def read_text(path: Path) -> str:
+    """A file of text in UTF-8, with or without a byte order mark. Raises ValueError that names the file where it is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} cannot be read ({error}); accepted: text in UTF-8") from error
 
 
 class Upright(NamedTuple):
@@ -50,16 +59,16 @@ def read_picture(picture: Picture) -> Upright:
                 return _upright(picture)
             if not isinstance(picture, str | Path):
                 return _upright(_from_array(picture))
-            if not Path(picture).expanduser().is_file():
+            if not from_home(picture).is_file():
                 raise BadFile("image file is missing")
-            with Image.open(Path(picture).expanduser()) as stored:
+            with Image.open(from_home(picture)) as stored:
                 return _upright(stored)
     except BadFile:
         raise
     except Exception as error:  # damaged files raise OSError, SyntaxError, EOFError, struct.error, zlib.error and others
         text = str(error)
         if isinstance(picture, str | Path):  # a table of skipped files names no folder of this machine
-            path = Path(picture).expanduser()
+            path = from_home(picture)
             text = text.replace(str(path), path.name).replace(str(path.parent), "")
         raise BadFile(f"not a readable image ({type(error).__name__}: {text})") from error
 
@@ -136,7 +145,7 @@ def to_input(image: Picture, resize: Resize = 256, crop: int = 224) -> Tensor:
     network of `load_model`. Raises FileNotFoundError, TypeError, or ValueError that says what was given and what is accepted.
     """
     named = f"{image}: " if isinstance(image, str | Path) else ""
-    if named and not Path(str(image)).expanduser().is_file():
+    if named and not from_home(str(image)).is_file():
         raise FileNotFoundError(f"no file {image}; accepted: the path of an image file")
     try:
         upright = read_picture(image).image

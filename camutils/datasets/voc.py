@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torchvision.datasets import VOCDetection
 
+from ..places import from_home
 from .annotations import read_objects, upright_objects
 from .geometry import Resize
 from .reader import BadFile, read_picture
@@ -51,7 +52,7 @@ def voc(root: str | Path, split: str = "val", *, download: bool = False, resize:
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; accepted: {', '.join(SPLITS)}")
     listed = split if split in ("train", "trainval") else "val"
-    root = Path(root).expanduser()
+    root = from_home(root)
     try:
         found = VOCDetection(str(root), year="2012", image_set=listed, download=download)
     except (RuntimeError, FileNotFoundError) as error:
@@ -59,6 +60,9 @@ def voc(root: str | Path, split: str = "val", *, download: bool = False, resize:
             f"no PASCAL VOC 2012 {listed} set: looked for {root / 'VOCdevkit' / 'VOC2012'} with JPEGImages, Annotations and "
             f"ImageSets/Main/{listed}.txt; `download=True` fetches it, or see http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"ImageSets/Main/{listed}.txt cannot be read ({error}); accepted: text in UTF-8, an image id a line"
+                         ) from error
     files = {Path(p).stem: (Path(p), Path(a)) for p, a in zip(found.images, found.targets, strict=True)}
     if outside := [p for p, _ in files.values() if p.parent != root / "VOCdevkit" / "VOC2012" / "JPEGImages"]:
         raise ValueError(f"{outside[0]} of ImageSets/Main/{listed}.txt is not in JPEGImages; accepted: an image id a line")

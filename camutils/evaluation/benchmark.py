@@ -165,7 +165,8 @@ def _finish(out: Path, chunks: int, columns: list[str], methods: list[str], seed
         merge(out, chunks, columns)
     shutil.rmtree(out / "parts", ignore_errors=True)
     files = (out / f"{name}.csv" for name in ("results", "notes", "timing"))  # a finished run may have been copied without timing
-    table, notes, timing = (read_table(path) if path.exists() else [] for path in files)
+    needed = (COLUMNS, ("image", "what", "note"), ())
+    table, notes, timing = (read_table(p, columns) if p.exists() else [] for p, columns in zip(files, needed, strict=True))
     for what, count in sorted(Counter(note["what"] for note in notes).items()):
         reasons = Counter(note["note"] for note in notes if note["what"] == what).most_common(5)
         print(f"{what}: {count} ({'; '.join(f'{n} x {reason}' for reason, n in reasons)}); all in notes.csv")

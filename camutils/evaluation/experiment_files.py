@@ -19,6 +19,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ OPTIONAL: Keys = {"split": str, "limit": int, "first": int, "before": list, "aft
 TYPES = {str: "text", int: "a whole number from 1", list: "a list that is not empty"}
 KINDS = ("benchmark", "sanity")
 DATASETS = ("scenes", "imagenet", "voc")
+GRID = 1000  # methods that one grid may stand for
 
 
 class Run(NamedTuple):
@@ -67,12 +69,19 @@ def expand(entry: object) -> list[str]:
         if not values or any(isinstance(value, list | dict) for value in values):
             raise ValueError(f"{key} = {values!r} in a grid; accepted: one value or more, a list among them as text, \"[1,1.5]\"")
         if key == "method":
-            axes.insert(0, values)
+            axes.insert(0, [str(value) for value in values])
         elif key == "options":
             axes.append([f":{value}" for value in values])
         else:
             axes.append([f":{key}={value}" for value in values])
+    if (count := prod(map(len, axes))) > GRID:
+        raise ValueError(f"a grid of {count} methods; accepted: up to {GRID}")
     return ["".join(parts) for parts in product(*axes)]
+
+
+def _fits(value: object, kind: type) -> bool:
+    """Is it text, a whole number from 1, or a list, and not empty?"""
+    return isinstance(value, kind) and value is not True and bool(value) and not (isinstance(value, int) and value < 1)
 
 
 def _check_keys(where: str, given: object, needed: Keys, optional: Keys) -> None:
@@ -83,7 +92,7 @@ def _check_keys(where: str, given: object, needed: Keys, optional: Keys) -> None
     for key, value in given.items():
         if key not in known:
             raise ValueError(f"unknown key {key!r} in {where}; accepted: {', '.join(known)}")
-        if not isinstance(value, known[key]) or not value:
+        if not _fits(value, known[key]):
             raise ValueError(f"{key} = {value!r} in {where}; accepted: {TYPES[known[key]]}")
     missing = [key for key in needed if key not in given]
     if missing:
@@ -111,7 +120,10 @@ def _check_methods(methods: list[str]) -> None:
 
 
 def read_experiment(path: Path) -> list[Run]:
-    """The runs of one file. Raises ValueError that names the file, what is wrong in it and what is accepted."""
+    """The runs of one file. Raises ValueError that names the file, what is wrong in it and what is accepted.
+
+    A grid stands for at most GRID methods, lest a few lines fill the memory.
+    """
     try:
         if not re.fullmatch(r"\d\d_\w+", path.stem):
             raise ValueError("an experiment's file; accepted: NN_name.toml")
@@ -122,7 +134,7 @@ def read_experiment(path: Path) -> list[Run]:
         for entry in given["runs"]:
             runs += _runs(path.stem, given, entry)
         return runs
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
@@ -131,6 +143,9 @@ def _runs(experiment: str, given: dict[str, Any], entry: dict[str, Any]) -> list
     metrics: Keys = {"metrics": list} if given["kind"] == "benchmark" else {}
     _check_keys("[[runs]]", entry, RUN | metrics, OPTIONAL)
     _check_known("dataset", [entry["dataset"]], DATASETS)
+    for key in ("models", "metrics"):
+        if wrong := [name for name in entry.get(key, []) if not isinstance(name, str)]:
+            raise ValueError(f"{wrong[0]!r} among {key} in [[runs]]; accepted: text")
     _check_known("metric", entry.get("metrics", []), METRICS)
     methods: list[str] = []
     for part in [*entry.get("before", []), *given["methods"], *entry.get("after", [])]:

@@ -112,7 +112,7 @@ def _literal(key: str, text: str) -> Any:
         return text
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # what Python raises for text that is no literal
         return text
 
 

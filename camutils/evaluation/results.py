@@ -44,10 +44,45 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def read_table(path: Path) -> list[Row]:
-    """Rows of a CSV file of this module: text columns as they are, all others float, NaN where empty."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return [{c: v if c in TEXT else float(v or "nan") for c, v in row.items()} for row in csv.DictReader(file)]
+def read_lines(path: Path, needed: Iterable[str] = ()) -> list[dict[str, str]]:
+    """Rows of a CSV file as texts. Raises ValueError that names a line which is none, or a missing column of `needed`."""
+    path = Path(path)
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        try:
+            rows, columns = list(table), table.fieldnames or ()
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} line {table.line_num + 1}: {error}; accepted: the table as it was written") from error
+    if missing := [column for column in needed if column not in columns]:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; accepted: the table as it was written")
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():  # what csv puts in for cells too many, and for missing ones
+            raise ValueError(f"{path} line {number} has not as many cells as the first; accepted: the table as it was written")
+    return rows
+
+
+def read_table(path: Path, needed: Iterable[str] = ()) -> list[Row]:
+    """Rows of a CSV file of this module: text columns as they are, all others float, NaN where empty.
+
+    Raises ValueError as `read_lines`, and for text in place of a number.
+    """
+    rows = read_lines(path, needed)
+    try:
+        return [{c: v if c in TEXT else float(v or "nan") for c, v in row.items()} for row in rows]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; accepted: the table as it was written") from error
+
+
+def read_record(path: Path, needed: Iterable[str] = ()) -> dict[str, Any]:
+    """A JSON object out of a file. Raises ValueError that names the file where it is none, or lacks a key of `needed`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False).encode()  # half a character could not be written again
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); accepted: the file as it was written, or no such file") from error
+    if not isinstance(found, dict) or not {*needed} <= {*found}:
+        raise ValueError(f"{path} is damaged; accepted: an object with {', '.join(needed) or 'names'}, or no such file")
+    return found
 
 
 def checksum(model: nn.Module) -> str:
@@ -101,6 +136,14 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     return single | record["config"] | record["versions"]
 
 
+def read_provenance(path: Path) -> dict[str, Any]:
+    """A config.json: what `provenance` gave. Raises ValueError that names the file where it is damaged."""
+    record = read_record(path, ("config", "versions", "commit"))
+    if not isinstance(record["config"], dict) or not isinstance(record["versions"], dict):
+        raise ValueError(f"{path} is damaged: config and versions are no objects; accepted: the file as it was written")
+    return record
+
+
 def check_folder(out: Path, record: dict[str, Any]) -> None:
     """Refuse a folder that holds other results. Raises ValueError that names every difference; prints a changed commit."""
     path = out / "config.json"
@@ -108,7 +151,7 @@ def check_folder(out: Path, record: dict[str, Any]) -> None:
         if (out / "results.csv").exists() or (out / "parts").exists():
             raise ValueError(f"{out} holds results without config.json; accepted: a new folder, or one of an earlier run")
         return
-    old = json.loads(path.read_text())
+    old = read_provenance(path)
     changed = differences(old, record)
     if changed:
         raise ValueError(f"{out} holds results of another configuration: {'; '.join(changed)}; "
@@ -127,15 +170,31 @@ def write_part(out: Path, chunk: int, part: dict[str, Any]) -> None:
     write_whole(part_path(out, chunk), json.dumps(part))
 
 
+def _read_part(path: Path) -> dict[str, Any]:
+    """What `write_part` stored. ValueError that names the file where it is damaged."""
+    part = read_record(path, ("rows", "notes", "timing"))
+    if not isinstance(part["rows"], list) or not isinstance(part["notes"], list):
+        raise ValueError(f"{path} is damaged (no list of rows or of notes); delete it and start the same command again")
+    for row in [*part["rows"], *part["notes"], part["timing"]]:
+        if not isinstance(row, dict) or not all(_fits(c, v) for c, v in row.items()):
+            raise ValueError(f"{path} is damaged ({str(row)[:80]} is no row); delete it and start the same command again")
+    return part
+
+
+def _fits(column: str, value: object) -> bool:
+    """Is it what stands in this column: text, or else a number or nothing?"""
+    return isinstance(value, str) if column in TEXT else value is None or type(value) in (int, float)
+
+
 def merge(out: Path, chunks: int, columns: list[str]) -> None:
     """All parts, in order, into timing.csv, notes.csv and, last, results.csv. The parts stay.
 
-    Raises ValueError that names the first missing part: nothing is merged then.
+    Raises ValueError that names the first missing or damaged part: nothing is merged then.
     """
     missing = [k for k in range(chunks) if not part_path(out, k).exists()]
     if missing:
         raise ValueError(f"chunk {missing[0]} of {chunks} is missing in {out / 'parts'}; start the same command again")
-    parts = [json.loads(part_path(out, k).read_text()) for k in range(chunks)]
+    parts = [_read_part(part_path(out, k)) for k in range(chunks)]
     timing = [{"chunk": k, **part["timing"]} for k, part in enumerate(parts)]
     seconds = list(dict.fromkeys(key for row in timing for key in row))
     write_whole(out / "timing.csv", as_csv(timing, seconds))

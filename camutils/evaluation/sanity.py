@@ -32,7 +32,7 @@ from ..whole import alone, write_whole
 from .controls import cascade_modules, control_maps, edges, likeness
 from .measure import CENTRE, location, parse_method, place_of, split_list
 from .metrics import centre_map
-from .results import Row, as_csv, check_folder, checksum, provenance, read_table
+from .results import Row, as_csv, check_folder, checksum, provenance, read_provenance, read_table
 from .statistics import Comparison, Interval, bootstrap_mean, paired_bootstrap
 
 Pair = tuple[Sample, int, int]  # a sample, the position of the class in it, the target
@@ -109,13 +109,16 @@ def _floor_maps(L: Tensor, apart: list[list[int]]) -> list[Tensor]:
 def summarise(rows: list[Row], seed: int = 0) -> list[Row]:
     """Per method and control: mean correlation, 95 % interval by image, and how far it stands above `other` (paired).
 
-    NaN for a method whose untouched maps are all constant.
+    NaN for a method whose untouched maps are all constant. ValueError where a control has not the rows of the others.
     """
     lines: list[Row] = []
     table: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         table.setdefault((row["method"], row["control"]), []).append(row)
     for (method, control), own in table.items():
+        if len(table.get((method, FLOOR), ())) != len(own):
+            raise ValueError(f"{method} has other rows for {control} than for {FLOOR}; accepted: a row of each control for each "
+                             "image and class, as `sanity` writes them")
         images = [r["image"] for r in own]
         rho = [r["correlation"] for r in own]
         floor = [r["correlation"] for r in table[method, FLOOR]]
@@ -130,6 +133,14 @@ def summarise(rows: list[Row], seed: int = 0) -> list[Row]:
             line[column] = float(np.mean(known)) if known else np.nan
         lines.append(line)
     return lines
+
+
+def _methods(path: Path) -> list[str]:
+    """The methods of a config.json that is there. ValueError where it is damaged."""
+    methods = read_provenance(path)["config"].get("methods")
+    if not isinstance(methods, list) or not all(isinstance(name, str) for name in methods):
+        raise ValueError(f"{path} is damaged (methods are no list of names); accepted: the file as it was written")
+    return methods
 
 
 def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterable[str], *, out: str | Path,
@@ -168,11 +179,11 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     record, out = provenance(config, network, used), Path(out)
     with alone(out):
         if (out / "config.json").exists():
-            record["config"]["methods"] = json.loads((out / "config.json").read_text())["config"]["methods"]
+            record["config"]["methods"] = _methods(out / "config.json")
         check_folder(out, record)
         record["config"]["methods"] = list(dict.fromkeys([*record["config"]["methods"], *names]))
         write_whole(out / "config.json", json.dumps(record, indent=1) + "\n")
-        rows = read_table(out / "results.csv") if (out / "results.csv").exists() else []
+        rows = read_table(out / "results.csv", COLUMNS) if (out / "results.csv").exists() else []
         items = [data[i] for i in numbers]
         samples = [s for s in items if isinstance(s, Sample)]
         notes = [{"image": s.name, "what": "skipped", "note": s.reason} for s in items if not isinstance(s, Sample)]

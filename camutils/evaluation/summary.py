@@ -20,12 +20,20 @@ def summary(table: list[Row], *, baseline: str = "grad_cam", resamples: int = 20
 
     table: rows of `read_table` on results.csv. The pointing game is the mean over classes, every other metric over rows.
     Subsets: `all`, and `difficult` (methods.md: boxes < 25 % of the image and another class present), location only.
-    Without rows of the baseline, or for itself, the comparison is empty. Raises ValueError for an empty table.
+    Without rows of the baseline, or for itself, the comparison is empty. Raises ValueError for an empty table, and for one whose
+    methods have not the same images and classes.
     """
     if not table:
         raise ValueError("an empty table was given; accepted: at least one row of results.csv")
+    if missing := [column for column in ("share", "classes") if column not in table[0]]:
+        raise ValueError(f"a table without {', '.join(missing)} was given; accepted: rows of results.csv")
     methods = list(dict.fromkeys(row["method"] for row in table))
     first = [row for row in table if row["method"] == methods[0]]
+    pairs = {method: [(row["image"], row["class"]) for row in table if row["method"] == method] for method in methods}
+    for method in methods:
+        if pairs[method] != pairs[methods[0]]:
+            raise ValueError(f"{method} has rows of other images or classes than {methods[0]}; accepted: a row of each method "
+                             "for each image and class")
     images, classes = (np.array([row[key] for row in first]) for key in ("image", "class"))
     hard = np.array([row["share"] < SMALL and row["classes"] > 1 for row in first])
     lines = []

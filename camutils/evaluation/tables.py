@@ -6,7 +6,6 @@
 Many verdicts at once: `verdicts`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from ..places import DATA, need_checkout
 from .measure import CENTRE
-from .results import Row, read_table
+from .results import KEYS, Row, read_provenance, read_table
 from .statistics import Comparison, Interval, bootstrap_mean, class_mean, paired_bootstrap
 
 HIGHER_IS_BETTER = ("pointing", "energy", "increase", "increase_top15", "increase_top50", "insertion", "adcc", "coherency",
@@ -34,7 +33,7 @@ def read_results(*names: str, common: bool = False) -> list[Row]:
     classes that all of them have. Raises FileNotFoundError for a missing run, ValueError for runs on other images or classes;
     with common=True only where they share none.
     """
-    runs = {name: read_table(_stored(name, "results.csv")) for name in names}
+    runs = {name: read_table(_stored(name, "results.csv"), KEYS) for name in names}
     asked = {name: [_pair(row) for row in rows if row["method"] == CENTRE] for name, rows in runs.items()}
     first, *others = names
     shared = set(asked[first]).intersection(*(asked[name] for name in others)) if common else set(asked[first])
@@ -89,15 +88,15 @@ def _stored(name: str, file: str) -> Path:
 def read_summary(name: str) -> dict[str, dict[str, Row]]:
     """The means of a stored run over all its rows: method -> metric -> mean, low, high, count, difference to Grad-CAM."""
     found: dict[str, dict[str, Row]] = {}
-    for line in read_table(_stored(name, "summary.csv")):
+    for line in read_table(_stored(name, "summary.csv"), ("subset", "method", "metric")):
         if line["subset"] == "all":
             found.setdefault(line["method"], {})[line["metric"]] = line
     return found
 
 
 def read_config(name: str) -> dict[str, Any]:
-    """What a stored run measured, with what: its config.json. FileNotFoundError for a missing run."""
-    return dict(json.loads(_stored(name, "config.json").read_text()))
+    """What a stored run measured, with what: its config.json. FileNotFoundError if it is missing, ValueError if damaged."""
+    return read_provenance(_stored(name, "config.json"))
 
 
 def column(rows: list[Row], method: str, metric: str) -> np.ndarray:

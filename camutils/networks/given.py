@@ -218,12 +218,12 @@ def pick_classes(asked: str | None, names: Sequence[str], probabilities: Tensor)
     names: of every output; probabilities (C,). Raises ValueError with the nearest names.
     """
     count, word = len(probabilities), (asked or "top1").strip()
-    if re.fullmatch(r"top[1-9]\d*", word):
+    if re.fullmatch(r"top[1-9][0-9]{,8}", word):
         return probabilities.argsort(descending=True)[: int(word[3:])].tolist()
     if word in names and names.count(word) == 1:
         return [names.index(word)]
     if word.isdecimal():
-        if int(word) >= count:
+        if len(word) > 9 or int(word) >= count:
             raise ValueError(f"class {word}; accepted: 0 to {count - 1}")
         return [int(word)]
     if re.fullmatch(r"n\d{8}", word):

@@ -16,11 +16,18 @@ def default_steps(method: str) -> int:
 
 
 def seconds_per_image(row: Row) -> float:
-    """Seconds of one picture with the method's default options; a path of fewer steps is scaled, since all cost the same."""
-    options = dict(pair.split("=") for pair in str(row["options"]).split())
-    steps = int(options["steps"]) if "steps" in options and row["method"] in METHODS else 0
-    longer = default_steps(row["method"]) / steps if steps else 1
-    return float(row["seconds"]) / int(row["batch"]) * longer
+    """Seconds of one picture with the method's default options; a path of fewer steps is scaled, since all cost the same.
+
+    ValueError for a row whose seconds, batch or steps are no numbers.
+    """
+    options = dict(pair.partition("=")[::2] for pair in str(row["options"]).split())
+    try:
+        steps = int(options["steps"]) if "steps" in options and row["method"] in METHODS else 0
+        longer = default_steps(row["method"]) / steps if steps else 1
+        return float(row["seconds"]) / int(row["batch"]) * longer
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        raise ValueError(f"a row of {row['method']} on {row['network']} ({error}); accepted: seconds, batch and steps as "
+                         "they were written") from error
 
 
 def full_sets(rows: Iterable[Row]) -> list[Row]:
@@ -29,14 +36,17 @@ def full_sets(rows: Iterable[Row]) -> list[Row]:
     A method that was timed on a part of its channels is left out.
     """
     found: dict[tuple[str, str], Row] = {}
+    times: dict[tuple[str, str], float] = {}
     for row in rows:
         whole = row["contestant"] == "ours" and not row.get("setting") and "preset" not in str(row["options"])
-        known = found.get((row["network"], row["method"]))
-        if whole and (known is None or int(row["batch"]) >= int(known["batch"])):
-            found[row["network"], row["method"]] = row
+        if not whole:
+            continue
+        key, each = (row["network"], row["method"]), seconds_per_image(row)
+        if key not in found or int(row["batch"]) >= int(found[key]["batch"]):
+            found[key], times[key] = row, each
     table = []
     for (network, method), row in found.items():
-        each = seconds_per_image(row)
+        each = times[network, method]
         hours = {name: each * pictures / 3600 for name, pictures in SETS.items()}
         table.append({"suite": row["suite"], "network": network, "method": method, "seconds": each, **hours})
     return table

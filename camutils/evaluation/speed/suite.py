@@ -13,6 +13,7 @@ from ...memory import memory_kept
 from ...places import BUILD, DATA
 from ...whole import alone, put, write_whole
 from ..machine import machine
+from ..results import read_record
 from .bounds import Best, bounds
 from .cases import NAMES, TARGETS, Case, call, cases, parts, seen_by
 from .curves import curves, measure, slope, verdict
@@ -105,7 +106,7 @@ def check_machine(out: Path) -> dict[str, Any]:
     """The machine, written into the folder. ValueError where the folder holds times of another one."""
     here, path = machine(PACKAGES) | {"freed_memory": memory_kept()}, out / "machine.json"
     if path.exists():
-        there = json.loads(path.read_text())
+        there = read_record(path)
         other = [f"{k} is {there.get(k)} there, {here.get(k)} here" for k in {*here, *there} if there.get(k) != here.get(k)]
         if other:
             raise ValueError(f"{out} holds times of another machine: {'; '.join(sorted(other))}; accepted: another folder")

@@ -1,12 +1,11 @@
 """Rows of the two tables, as files that a killed run goes on with, and as text."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...whole import write_whole
-from ..results import as_csv
+from ..results import as_csv, read_lines
 
 RATIOS = ("suite", "network", "weights", "size", "method", "options", "batch", "contestant", "setting", "rounds", "seconds",
           "forwards", "backwards", "ratio", "low", "high", "to_ours", "of", "found", "target", "verdict")
@@ -24,8 +23,7 @@ class Table:
         self.path, self.columns, self.keys = path, COLUMNS[path.name], KEYS[path.name]
         self.rows: list[Row] = []
         if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                self.rows = [*csv.DictReader(file)]
+            self.rows = [*read_lines(path, self.columns)]
 
     def holds(self, **row: Any) -> bool:
         """Are there rows of this?"""
