@@ -18,16 +18,23 @@ from .places import BUILD, from_home
 ASKED = (ValueError, TypeError, OSError, ImportError)  # what is raised where something was asked wrongly
 STOPPED = (*(kind.__name__ for kind in ASKED), "FileNotFoundError", "UnidentifiedImageError", "KeyError", "IndexError")
 
+BRACKETS = 100  # in a parameter; Python reads no more than 200, one in the other
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
                   help="Class activation mapping: explain photographs, measure methods, run notebooks, train scene networks.")
 
 
 def _value(text: str) -> Any:
-    """What `-p name=VALUE` means: JSON where it reads as JSON, else the text itself. ValueError for half a character in it."""
+    """What `-p name=VALUE` means: JSON where it reads as JSON, else the text itself.
+
+    Raises ValueError for what no notebook could be given: lists in lists without end, half a character.
+    """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):  # no JSON, or brackets and digits without end
         value = text
+    if isinstance(value, list | dict) and text.count("[") + text.count("{") > BRACKETS:
+        raise ValueError(f"{text[:40]}... has more than {BRACKETS} brackets; accepted: a value, or a list of values")
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
