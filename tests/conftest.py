@@ -1,5 +1,6 @@
 """Shared by all tests: small networks and images, the offline assets, and a figures folder that is thrown away."""
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -68,6 +69,48 @@ def straight(model, images, targets, layer):
     hook.remove()
     S = output[torch.arange(len(images)), torch.as_tensor(targets)]
     return kept[-1].detach(), torch.autograd.grad(S.sum(), kept[-1])[0]
+
+
+def slow_walk(S_at, image, baseline, steps, fraction, max_dist):
+    """The text's steps 1 to 3 for one image: x component by component, no progress, no sorting of batches. Yields x_t, passes.
+
+    S_at: x_t (C,H,W) -> S_t (H,W); image, baseline (C,H,W), float64.
+    """
+    C, H, W = image.shape
+    pixels, channels = [(i, j) for i in range(H) for j in range(W)], range(C)
+    full, start = image.tolist(), baseline.tolist()
+    x = [[row[:] for row in plane] for plane in start]
+    D = sum(abs(full[c][i][j] - start[c][i][j]) for c in channels for i, j in pixels)
+    for t in range(steps):
+        before, a, passes = torch.tensor(x, dtype=torch.float64), (t + 1) / steps, 0
+        S = S_at(before).abs()
+        S = (S / (64 * 2.0**-52 * S.max())).round().tolist()  # what rounding alone tells apart are ties
+        behind, ahead = max(a - max_dist, 0), min(a + max_dist, 1)
+        x_max = [[[s + ahead * (f - s) for s, f in zip(*rows, strict=True)] for rows in zip(*planes, strict=True)]
+                 for planes in zip(start, full, strict=True)]
+        for c in channels:
+            for i, j in pixels:
+                way = full[c][i][j] - start[c][i][j]
+                x_min = start[c][i][j] + behind * way
+                if (x[c][i][j] - x_min) * way < 0:
+                    x[c][i][j] = x_min
+        while True:
+            passes += 1
+            missing = sum(abs(full[c][i][j] - x[c][i][j]) for c in channels for i, j in pixels) - (1 - a) * D
+            room = {(i, j): sum(abs(x_max[c][i][j] - x[c][i][j]) for c in channels) for i, j in pixels}
+            free = [at for at in pixels if room[at] > 1e-12]
+            if not free or missing < 1e-12 * D:
+                passes -= passes > 1
+                break
+            threshold = sorted(S[i][j] for i, j in free)[math.ceil(len(free) * fraction - 1e-6) - 1]
+            taken = [(i, j) for i, j in free if S[i][j] <= threshold]
+            gamma = missing / sum(room[at] for at in taken)
+            for c in channels:
+                for i, j in taken:
+                    x[c][i][j] += min(gamma, 1) * (x_max[c][i][j] - x[c][i][j])
+            if gamma <= 1:
+                break
+        yield before, passes
 
 
 def hooks(model: nn.Module) -> int:

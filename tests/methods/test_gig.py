@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from conftest import Tiny, hooks, seeded, straight
-from test_paths import slow_walk
+from conftest import Tiny, hooks, seeded, slow_walk, straight
 from torch.testing import assert_close
 from torchvision.transforms.functional import gaussian_blur
 

@@ -1,10 +1,8 @@
 """Paths from a baseline to the image, against the steps of the text done pixel by pixel, and what every path promises."""
 
-import math
-
 import pytest
 import torch
-from conftest import straight
+from conftest import slow_walk, straight
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -16,48 +14,6 @@ import camutils
 from camutils.core.maps import upsample
 from camutils.methods.gig_cam import signed_map
 from camutils.methods.parts.paths import ORDERS, advance, guided_path
-
-
-def slow_walk(S_at, image, baseline, steps, fraction, max_dist):
-    """The text's steps 1 to 3 for one image: x component by component, no progress, no sorting of batches. Yields x_t, passes.
-
-    S_at: x_t (C,H,W) -> S_t (H,W); image, baseline (C,H,W), float64.
-    """
-    C, H, W = image.shape
-    pixels, channels = [(i, j) for i in range(H) for j in range(W)], range(C)
-    full, start = image.tolist(), baseline.tolist()
-    x = [[row[:] for row in plane] for plane in start]
-    D = sum(abs(full[c][i][j] - start[c][i][j]) for c in channels for i, j in pixels)
-    for t in range(steps):
-        before, a, passes = torch.tensor(x, dtype=torch.float64), (t + 1) / steps, 0
-        S = S_at(before).abs()
-        S = (S / (64 * 2.0**-52 * S.max())).round().tolist()  # what rounding alone tells apart are ties
-        behind, ahead = max(a - max_dist, 0), min(a + max_dist, 1)
-        x_max = [[[s + ahead * (f - s) for s, f in zip(*rows, strict=True)] for rows in zip(*planes, strict=True)]
-                 for planes in zip(start, full, strict=True)]
-        for c in channels:
-            for i, j in pixels:
-                way = full[c][i][j] - start[c][i][j]
-                x_min = start[c][i][j] + behind * way
-                if (x[c][i][j] - x_min) * way < 0:
-                    x[c][i][j] = x_min
-        while True:
-            passes += 1
-            missing = sum(abs(full[c][i][j] - x[c][i][j]) for c in channels for i, j in pixels) - (1 - a) * D
-            room = {(i, j): sum(abs(x_max[c][i][j] - x[c][i][j]) for c in channels) for i, j in pixels}
-            free = [at for at in pixels if room[at] > 1e-12]
-            if not free or missing < 1e-12 * D:
-                passes -= passes > 1
-                break
-            threshold = sorted(S[i][j] for i, j in free)[math.ceil(len(free) * fraction - 1e-6) - 1]
-            taken = [(i, j) for i, j in free if S[i][j] <= threshold]
-            gamma = missing / sum(room[at] for at in taken)
-            for c in channels:
-                for i, j in taken:
-                    x[c][i][j] += min(gamma, 1) * (x_max[c][i][j] - x[c][i][j])
-            if gamma <= 1:
-                break
-        yield before, passes
 
 
 @pytest.mark.parametrize("options", [{}, {"fraction": 0.1, "max_dist": 0.1}, {"fraction": 0.5, "max_dist": 1.0},
