@@ -3,6 +3,10 @@
 # make test         style, types, unit tests, parity, notebook contract, nbval
 # make test-all     the same and the long tests: every method on every architecture
 # make fuzz         20 000 random networks and questions, ten times as many as `make test` asks
+# make fuzz-readers ten minutes of damaged files and values for everything that reads what others wrote
+# make mutants      a sample of faults put into the methods and metrics: does a test see each? (an hour)
+# make coverage     branch coverage of the tests, without the notebooks
+# make long         5000 images, killed twice: is memory flat, does speed stay, are the tables the same? (two hours)
 # make types        the types of every function, checked by mypy (half a minute, then seconds)
 # make lab          JupyterLab on notebooks/
 # make reproduce    render everything as other machines would, compare with what is committed (half an hour)
@@ -27,7 +31,7 @@ FITS := import sys; here = sys.version_info[:2]; name = "this is Python %d.%d" %
   here < (3, 11) and sys.exit(name + ", camutils needs 3.11 or newer: make PYTHON=python3.12 ..."); \
   "$(LOCK)" and here > (3, 13) and sys.exit(name + ", $(LOCK) is for 3.11 to 3.13: make PYTHON=python3.13 ..., or LOCK= ...")
 
-.PHONY: figures test test-all fuzz test-lowest reproduce lab train types lock results zoo site test-site test-browser clean
+.PHONY: figures test test-all fuzz fuzz-readers mutants coverage long test-lowest reproduce lab train types lock results zoo site test-site test-browser clean
 
 $(READY): pyproject.toml $(LOCK)
 	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); $$python -c '$(FITS)'
@@ -69,6 +73,26 @@ train: $(READY)
 
 fuzz: $(READY)
 	FUZZ=2000 $(BIN)/python -m pytest -p no:nbval --override-ini addopts=-q $(SIDE) tests/properties
+
+CHECKS := $(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable '.[checks]'
+
+fuzz-readers: $(READY)
+	$(CHECKS)
+	$(BIN)/python tests/fuzzing/readers.py
+
+mutants: $(READY)
+	$(CHECKS)
+	$(BIN)/python tests/mutation/mutants.py
+
+coverage: $(READY)
+	$(CHECKS)
+	$(BIN)/python -m pytest -p no:nbval --override-ini addopts='-q --strict-markers' -m 'not long and not site and not browser' \
+	  --cov=camutils --cov-branch --cov-report=json:build/coverage.json $(SIDE) tests
+	$(BIN)/python tests/mutation/covered.py build/coverage.json
+
+long: $(READY)
+	$(CHECKS)
+	CAMUTILS_ASSETS=$(ASSETS) $(BIN)/python tests/long_runs/long_runs.py
 
 types: $(READY)
 	$(BIN)/python -m mypy

