@@ -194,7 +194,8 @@ def _put_weights(model: nn.Module, path: Path, place: str) -> None:
     state: Any = read_weights(path)
     if isinstance(state, dict):
         state = state.get("state_dict", state)
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    pairs = state.items() if isinstance(state, dict) else ()
+    if not pairs or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in pairs):
         raise ValueError(f"{path} holds no state dict; accepted: names and tensors, or {{'state_dict': ...}}")
     own = model.state_dict()
     if all(k.startswith("module.") for k in state) and not set(state) & set(own):

@@ -108,12 +108,12 @@ def _torchvision_network(name: str) -> nn.Module:
     if found:
         state = read_weights(found)
         if name.startswith("densenet") and isinstance(state, dict):  # published files spell norm.1 what the class spells norm1
-            state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", k): v for k, v in state.items()}
+            state = {re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", str(k)): v for k, v in state.items()}
         inits = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         model = torchvision.models.get_model(name, weights=None, **inits)
         try:
             model.load_state_dict(state)
-        except (RuntimeError, TypeError) as error:
+        except (AttributeError, RuntimeError, TypeError) as error:  # AttributeError: of names that are no text
             raise ValueError(f"{found} does not hold the weights of {name}; accepted: torchvision's state dict of it") from error
         if hasattr(model, "transform_input"):  # GoogLeNet and Inception were trained on another scale
             model.transform_input = True

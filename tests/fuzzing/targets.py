@@ -35,13 +35,13 @@ from camutils.datasets.reader import BadFile, read_picture
 from camutils.datasets.sample import to_sample
 from camutils.evaluation import benchmark, experiment_files, measure, results, sanity, summary, tables
 from camutils.evaluation.speed import suite, table
-from camutils.networks.given import pick_classes
-from camutils.networks.load import read_checksums, read_weights
+from camutils.networks.given import _put_weights, pick_classes
+from camutils.networks.load import read_checksums
 from camutils.places import DATA
 
 Read = Callable[[bytes], object]
 CLEAR = ("accepted", "needed", "start the same command again", "notes.csv says why", "was measured on other images",
-         "nearest: ", "01_name.toml: ")
+         "nearest: ", "01_name.toml: ", "weights.pth does not fit a:b: ")
 
 
 def expected(error: Exception) -> bool:
@@ -410,12 +410,14 @@ def checksums(place: Path) -> tuple[Read, list[bytes]]:
 
 def weights(place: Path) -> tuple[Read, list[bytes]]:
     """A file of weights."""
-    torch.save({"a": torch.zeros(2)}, place / "new.pth")
     torch.save({"a": torch.zeros(2)}, place / "old.pth", _use_new_zipfile_serialization=False)
+
+    model = torch.nn.Linear(2, 1)
+    torch.save({"state_dict": model.state_dict()}, place / "new.pth")
 
     def read(data: bytes) -> None:
         (place / "weights.pth").write_bytes(data)
-        read_weights(place / "weights.pth")
+        _put_weights(model, place / "weights.pth", "a:b")
 
     return read, [(place / name).read_bytes() for name in ("new.pth", "old.pth")]
 

@@ -25,7 +25,7 @@ from camutils.evaluation.speed import suite
 from camutils.evaluation.speed.full import full_sets
 from camutils.evaluation.speed.table import RATIOS, Table
 from camutils.evaluation.summary import summary
-from camutils.networks.given import pick_classes
+from camutils.networks.given import own_network, pick_classes
 
 DEEP, DIGITS, UTF_16 = b"[" * 100_000, b"9" * 5000, "a,b\n".encode("utf-16")
 DAMAGED = {"empty": b"", "cut": b'{"config": {"a"', "deep": DEEP, "digits": DIGITS, "no text": b"\xff\xfe\x00", "a list": b"[1]",
@@ -350,6 +350,19 @@ def test_a_file_that_is_no_notebook_is_named(content, tmp_path):
     (tmp_path / "a.ipynb").write_bytes(content)
     with pytest.raises(ValueError, match=r"a.ipynb cannot be read \(.*\); accepted: an executed notebook"):
         compare.compare_notebooks(tmp_path / "a.ipynb", tmp_path / "a.ipynb")
+
+
+@pytest.mark.parametrize("state", [{1: torch.zeros(2)}, {"a": 1}, {"state_dict": {None: torch.zeros(2)}}, [torch.zeros(2)], 5])
+def test_weights_without_names_are_refused(state, tmp_path, monkeypatch):
+    torch.save(state, tmp_path / "weights.pth")
+    (tmp_path / "own_module.py").write_text("from torch import nn\n\n\ndef build():\n    return nn.Linear(2, 1)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="weights.pth holds no state dict; accepted: names and tensors"):
+        own_network("own_module:build", tmp_path / "weights.pth")
+    (tmp_path / "weights.pth").rename(tmp_path / "alexnet.pth")
+    monkeypatch.setenv("CAMUTILS_CHECKPOINTS", str(tmp_path))
+    with pytest.raises(ValueError, match="alexnet.pth does not hold the weights of alexnet; accepted: torchvision's state dict"):
+        camutils.load_model("alexnet", "cpu")
 
 
 # Values on the command line
