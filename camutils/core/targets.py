@@ -22,7 +22,7 @@ def class_indices(targets: int | Sequence[int] | Tensor, classes: int, batch: in
     else:
         values = targets
     try:
-        if hasattr(values, "__iter__") and not isinstance(values, str):
+        if hasattr(values, "__iter__"):
             values = [index(v) for v in values]
         else:
             values = [index(values)] * batch

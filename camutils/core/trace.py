@@ -226,7 +226,7 @@ def _asked(output: Any, floats: list[Tensor], targets: Targets) -> Tensor:
         except Exception:  # a target that knows a whole batch's images: take every answer of the network
             if not floats:
                 raise
-    return torch.stack([one.sum() for one in floats]).sum()
+    return torch.stack([one.sum() for one in floats] or [torch.zeros(())]).sum()  # whole numbers have no gradient
 
 
 def _cuts(seen: _Run, size: tuple[int, int], reshape: str | None) -> tuple[list[Cut], Places, Places]:

@@ -237,6 +237,30 @@ def test_layers_of_networks_that_others_wrote(twin):
         assert heat.shape == (2, 32, 32) and heat.isfinite().all()
 
 
+class SwishFunction(torch.autograd.Function):
+    """x * sigmoid(x) with a gradient of its own: no function of torch puts it out, only the module does."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x.sigmoid()
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * x.sigmoid() * (1 + x * (1 - x.sigmoid()))
+
+
+class Swish(nn.Module):
+    def forward(self, x):
+        return SwishFunction.apply(x)
+
+
+def test_an_autograd_function_in_a_module_is_a_layer():
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), Swish(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5))
+    assert default_layer(model, torch.rand(1, 3, 16, 16)) == "1"
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_network_behind_a_normalisation_is_explained_as_it_is(name):
     net = seeded(resnet, 64).double()

@@ -6,7 +6,9 @@ import torchvision
 from torch import nn
 
 import camutils
-from camutils import METHODS, Scenes, capture, default_layer, find_layers, grad_cam, load_model, photograph, scene
+from camutils import METHODS, Scenes, capture, default_layer, find_layers, grad_cam, load_model, photograph, scene, stages
+from camutils.core.maps import check_finite
+from camutils.core.probe import activation
 
 X = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -93,6 +95,8 @@ def test_repeated_layer_and_many_layers_for_probe(tiny):
         grad_cam(tiny, X, 1, ["conv2", "conv3", tiny.conv2])
     with pytest.raises(ValueError, match=r"2 layers given \(conv2, conv3\); accepted here: one"):
         camutils.probe(tiny, X, 1, ["conv2", "conv3"])
+    with pytest.raises(ValueError, match=r"2 layers given \(conv2, conv3\); accepted here: one"):
+        activation(tiny, X, 1, ["conv2", "conv3"])
 
 
 def test_nearest_names_in_deep_networks():
@@ -132,6 +136,56 @@ def test_networks_without_a_convolution_or_classes(tiny):
     assert default_layer(tiny) == "relu3"  # a black picture is traced
     with pytest.raises(ValueError, match=r"network returned \(4, 5, 14, 14\), not \(B, classes\); .*callable"):
         grad_cam(nn.Sequential(nn.Conv2d(3, 5, 3)), X, 1, "0")
+
+
+class Rounded(nn.Module):
+    """Whole numbers, which have no gradient."""
+
+    def forward(self, x):
+        return (255 * x).long()
+
+
+def test_layers_and_networks_without_a_gradient(tiny):
+    whole = nn.Sequential(Rounded(), nn.Flatten(), nn.ReLU())
+    with pytest.raises(ValueError, match="layer '0' puts out torch.int64, of which there is no gradient; accepted: .*score_cam"):
+        grad_cam(whole, X, 1, "0")
+    with pytest.raises(ValueError, match="no gradient leads from the score of Sequential at 16 x 16 pixels .*; name a layer"):
+        default_layer(nn.Sequential(Rounded(), nn.Flatten()), X)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):  # PyTorch's own: nobody gave a picture that could be at fault
+        stages(nn.Sequential(nn.Flatten(), nn.Linear(7, 5)))
+
+
+class Asserting(nn.Module):
+    def __init__(self, words):
+        super().__init__()
+        self.words = words
+
+    def forward(self, x):
+        raise AssertionError(self.words)
+
+
+@pytest.mark.parametrize("words", ["Wrong image height!", "Width 16", "Input size (16*16) doesn't match model", "shape (16, 16)"])
+def test_a_network_of_one_size(words):
+    for fixed_size in (Asserting(words), nn.Sequential(nn.Flatten(), nn.Linear(7, 5))):
+        with pytest.raises(ValueError, match="this network does not take images of 16 x 16 pixels"):
+            stages(fixed_size, X)
+    with pytest.raises(AssertionError, match="something else"):
+        stages(Asserting("something else"), X)
+
+
+def test_models_and_devices(tiny):
+    with pytest.raises(TypeError, match="model is a str; accepted: a torch.nn.Module"):
+        grad_cam("resnet50", X, 1)
+    with pytest.raises(ValueError, match="images are on cpu, the network on meta; accepted: both on one device"):
+        grad_cam(tiny.to("meta"), X, 1, "conv2")
+
+
+def test_maps_that_are_not_finite():
+    maps = torch.zeros(4, 3, 3)
+    maps[1, 0, 2], maps[3, 1, 1] = float("nan"), float("inf")
+    with pytest.raises(ValueError, match=r"maps of images \[1, 3\] of the batch are not finite; accepted: activations and"):
+        check_finite(maps)
+    check_finite(maps[::2])
 
 
 @pytest.mark.parametrize("method", METHODS)

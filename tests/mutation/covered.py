@@ -5,7 +5,6 @@
 
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 
 PARTS = ("camutils/core/", "camutils/methods/", "camutils/evaluation/metrics/", "camutils/")
@@ -13,10 +12,11 @@ PARTS = ("camutils/core/", "camutils/methods/", "camutils/evaluation/metrics/", 
 
 def part(files: dict[str, dict], folder: str) -> str:
     """A line of the table: lines and branches of all files below `folder`, and how many of them are reached."""
-    total = sum((Counter(summary) for name, summary in files.items() if name.startswith(folder)), Counter())
+    inside = [summary for name, summary in files.items() if name.startswith(folder)]
     line = f"{folder:30}"
     for what, covered, every in (("lines", "covered_lines", "num_statements"), ("branches", "covered_branches", "num_branches")):
-        line += f"{total[covered]:7} of {total[every]:5} {what} ({100 * total[covered] / total[every]:5.1f} %)"
+        reached, all_of_them = sum(file[covered] for file in inside), sum(file[every] for file in inside)
+        line += f"{reached:7} of {all_of_them:5} {what} ({100 * reached / all_of_them:5.1f} %)"
     return line
 
 

@@ -156,6 +156,13 @@ def test_errors(change, error, says, tiny, images):
         drop_increase(tiny, **(dict(images=images, maps=torch.rand(4, 16, 16), targets=1) | change))
 
 
+def test_a_softmax_needs_classes(images):
+    one_number = nn.Sequential(Brightness(), nn.Flatten(0), nn.Identity())
+    with pytest.raises(ValueError, match=r"link 'softmax' needs an output \(B, classes, ...\), not Tensor; accepted then: link="):
+        confidence(one_number, images, lambda z: z[::2])
+    assert_close(confidence(one_number, images, lambda z: z[::2], link="logit"), Brightness()(images)[:, 0])
+
+
 def test_errors_of_drops():
     with pytest.raises(ValueError, match="negative"):
         average_drop([-1.0], [0.5])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import hooks
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
+from test_metrics_confidence import Brightness
 from torch.testing import assert_close
 
 from camutils import normalise, upsample
@@ -81,3 +82,14 @@ def test_none_asks_about_the_whole_image_and_callables_work(tiny, images):
 def test_errors(change, says, tiny, images):
     with pytest.raises(ValueError, match=says):
         road(tiny, **(dict(images=images, maps=torch.rand(4, 16, 16), targets=1) | change))
+
+
+def test_too_few_steps_are_told(images):
+    with pytest.raises(RuntimeError, match="did not converge to 1e-06 within 2 steps on 16 x 16 pixels"):
+        impute(images, images[:, 0] > 0.5, most=2)
+
+
+def test_pictures_of_one_channel(images):
+    grey, maps = images[:, :1], images[:, 2]
+    expected = road(Brightness(), grey.expand(-1, 3, -1, -1), maps, 0, noise=0)
+    assert_close(road(Brightness(), grey, maps, 0, noise=0), expected)

@@ -99,6 +99,13 @@ def test_stability_by_hand(tiny, images):
     assert_close(turning.spread, torch.tensor([[[0.5, 0.5], [0, 0.25]]]))
 
 
+def test_stability_is_of_the_class_that_was_given(tiny, images):
+    for targets in (1, [3, 0, 1, 4]):
+        seen = stability(grad_cam, tiny, images, targets, "conv3", draws=2)
+        assert_close(seen.map, grad_cam(tiny, images, targets, "conv3"))
+        assert (seen.mean - seen.map).abs().max() < 0.1
+
+
 def test_options_reach_the_method_and_the_caller_is_left_alone(tiny, images):
     tiny.train()
     state, kept = torch.random.get_rng_state(), images.clone()

@@ -180,6 +180,19 @@ def test_nothing_of_the_callers_changes(images):
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
 
 
+def test_what_the_score_does_not_depend_on_has_no_part(tiny, images):
+    expected = bias_contributions(tiny, images, 1, "conv2")
+    tiny.vain = nn.Conv2d(8, 3, 3)
+
+    def in_vain(module, args, out):
+        tiny.vain(out)
+
+    tiny.relu2.register_forward_hook(in_vain)
+    found = bias_contributions(tiny, images, 1, "conv2")
+    assert list(found) == list(expected) == ["conv3", "fc", REMAINDER]
+    assert_close(list(found.values()), list(expected.values()), rtol=0, atol=0)
+
+
 def test_bad_input(tiny, images):
     with pytest.raises(ValueError, match=r"2 layers given \(conv2, conv3\); accepted here: one"):
         bias_contributions(tiny, images, 1, ["conv2", "conv3"])

@@ -349,6 +349,18 @@ def test_agglomerative_is_wards_rule():
     assert torch.equal(group_channels(A, 6, "agglomerative", seed=1), group_channels(A, 6, "agglomerative", seed=2))
 
 
+@pytest.mark.parametrize("clustering", ["agglomerative", "spectral"])
+def test_one_cluster_is_all_that_live(clustering):
+    A = activations(2, 12)
+    A[0, 3] = 0
+    assert group_channels(A, 1, clustering).tolist() == [[0, 0, 0, -1] + 8 * [0], 12 * [0]]
+
+
+def test_no_iterations():
+    with pytest.raises(ValueError, match="0 iterations; accepted: 1 or more"):
+        kmeans(normalised_rows(activations(1, 12)), 3, iterations=0)
+
+
 def test_global_random_state_stays():
     before, A = torch.get_rng_state(), activations(1, 24)
     for clustering in CLUSTERINGS:
