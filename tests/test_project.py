@@ -218,3 +218,8 @@ def test_no_path_of_a_machine():
     texts = {f: f.read_bytes() for f in committed()}
     readable = {f: b.decode() for f, b in texts.items() if b"\0" not in b and f.suffix not in (".png", ".pth", ".jpg")}
     assert [f.name for f, text in readable.items() if pattern.search(text)] == []
+
+
+def test_every_listed_name_of_a_package_exists():
+    for package in (camutils, camutils.datasets, camutils.evaluation.metrics):
+        assert [name for name in package.__all__ if not hasattr(package, name)] == []

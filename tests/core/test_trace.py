@@ -9,7 +9,8 @@ from conftest import hooks, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad, relu
+from torch.nn import functional as F
+from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, pad, relu
 from torch.testing import assert_close
 
 import camutils as cam
@@ -254,6 +255,40 @@ class SwishFunction(torch.autograd.Function):
 class Swish(nn.Module):
     def forward(self, x):
         return SwishFunction.apply(x)
+
+
+class Applied(nn.Module):
+    """A convolution, by a module or without one, and a function of what it puts out."""
+
+    def __init__(self, function, by_module=True):
+        super().__init__()
+        self.function, self.by_module = function, by_module
+        self.conv, self.fc = nn.Conv2d(3, 6, 3), nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.conv(x) if self.by_module else conv2d(x, self.conv.weight)
+        return self.fc(self.function(x).mean((2, 3)))
+
+
+APPLIED = {"relu": relu, "relu6": F.relu6, "leaky_relu": F.leaky_relu, "prelu": lambda x: F.prelu(x, torch.tensor([0.1])),
+           "elu": F.elu, "selu": F.selu, "gelu": F.gelu, "silu": F.silu, "hardswish": F.hardswish, "hardtanh": F.hardtanh,
+           "mish": F.mish, "softplus": F.softplus, "clamp": lambda x: x.clamp(min=0), "tanh": torch.tanh,
+           "sigmoid": torch.sigmoid}
+
+
+@pytest.mark.parametrize("name", APPLIED)
+def test_what_an_activation_function_is_applied_to_is_the_layer(name):
+    with pytest.warns(UserWarning, match=f"is what {name} makes of 'conv'"):
+        assert default_layer(Applied(APPLIED[name]), torch.rand(1, 3, 16, 16)) == "conv"
+
+
+def test_what_another_function_makes_of_a_map_is_the_layer():
+    assert default_layer(Applied(torch.exp), torch.rand(1, 3, 16, 16)) == "conv:exp"
+
+
+def test_without_a_module_there_is_no_name():
+    with pytest.raises(ValueError, match="no layer of Applied at 16 x 16 pixels"):
+        default_layer(Applied(relu, by_module=False), torch.rand(1, 3, 16, 16))
 
 
 def test_an_autograd_function_in_a_module_is_a_layer():

@@ -21,7 +21,6 @@ import hashlib
 import importlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -30,6 +29,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import coverage
@@ -54,6 +54,7 @@ class Mutant:
     """One fault: in the file `path`, the node `old` of `module` becomes `new`."""
 
     path: str  # from the project's root
+    number: int  # among the mutants of its file
     statement: range  # its lines, counted from 1
     around: range  # lines of the function around it, or of the whole file
     module: cst.Module
@@ -83,7 +84,7 @@ def mutants_of(path: str, code: str) -> list[Mutant]:
     wrapper = MetadataWrapper(cst.parse_module(code))
     places = wrapper.resolve(PositionProvider)
 
-    whole = range(1, len(code.splitlines()) + 1)
+    whole, number = range(1, len(code.splitlines()) + 1), count()
 
     def lines(node: cst.CSTNode) -> range:
         return range(places[node].start.line, places[node].end.line + 1)
@@ -100,7 +101,7 @@ def mutants_of(path: str, code: str) -> list[Mutant]:
         for kind, operator in mutation_operators:
             if isinstance(node, kind):
                 for new in operator(node):
-                    yield Mutant(path, statement, around, wrapper.module, node, new)
+                    yield Mutant(path, next(number), statement, around, wrapper.module, node, new)
         for child in node.children:
             if not (isinstance(node, cst.Raise) and child is node.exc):
                 yield from walk(child, statement, around)
@@ -124,8 +125,11 @@ def all_mutants() -> list[Mutant]:
 
 
 def draw(mutants: list[Mutant], sample: int, seed: int) -> list[Mutant]:
-    """The first `sample` of them in an order that the seed gives."""
-    return random.Random(seed).sample(mutants, len(mutants))[:sample]
+    """The first `sample` of them in an order that the seed gives; a change of one file moves no mutant of another."""
+    def lot(mutant: Mutant) -> str:
+        return hashlib.sha256(f"{seed} {mutant.path} {mutant.number}".encode()).hexdigest()
+
+    return sorted(mutants, key=lot)[:sample]
 
 
 def explained() -> dict[tuple[str, str, str], str]:
@@ -275,7 +279,7 @@ def try_all(sample: list[Mutant], seconds: float) -> dict[str, str]:
                 place = COPY / mutant.path
                 place.write_text(mutant.code())
                 try:
-                    verdicts[key] = run(tests, 20 + 5 * sum(tests.values()))
+                    verdicts[key] = run(tests, 60 + 10 * sum(tests.values()))
                 finally:
                     place.write_text(mutant.module.code)
                 csv.writer(out).writerow([key, verdicts[key], f"{tests_now} {seconds}"])
@@ -300,9 +304,9 @@ def main() -> None:
     for mutant in sorted(alive, key=lambda mutant: (mutant.path, mutant.statement[0])):
         print(f"\n{mutant.path}:{mutant.statement[0]} lived", *mutant.diff(), sep="\n")
         print(f"explained: {why.get((mutant.path, *mutant.text()), 'no')}")
-    count = {verdict: sum(verdicts[mutant.key()] == verdict for mutant in sample) for verdict in (KILLED, HUNG, ALIVE)}
-    print(f"\n{len(mutants)} mutants, {len(sample)} sampled (seed {chosen.seed}): {count[KILLED]} killed, "
-          f"{count[HUNG]} timed out, {count[ALIVE]} lived, of which {len(alive) - len(unexplained)} explained")
+    said = [verdicts[mutant.key()] for mutant in sample]
+    print(f"\n{len(mutants)} mutants, {len(sample)} sampled (seed {chosen.seed}): {said.count(KILLED)} killed, "
+          f"{said.count(HUNG)} timed out, {said.count(ALIVE)} lived, of which {len(alive) - len(unexplained)} explained")
     sys.exit(bool(unexplained))
 
 

@@ -61,7 +61,7 @@ def advance(p: Tensor, rank: Tensor, v: Tensor, a: float, fraction: float, max_d
     p_min, p_max = max(a - max_dist, 0.0), min(a + max_dist, 1.0)
     passes = torch.ones(len(p), 1, dtype=torch.long, device=p.device)
     if max_dist == 0 or a >= 1:  # nothing to choose
-        return torch.full_like(p, min(a, 1.0)), passes[:, 0]
+        return torch.full_like(p, a), passes[:, 0]
     p, rank, top = p.clamp(min=p_min), rank.to(v), v.new_tensor(p_max)
     free = p.clone().lt_(p_max).mul_(v.sign())                           # (B,P) may still move: 1, else 0
     ranked = _sorted(rank + (1 - free) * (BEHIND if rank.dtype == torch.float32 else BEHIND**2))

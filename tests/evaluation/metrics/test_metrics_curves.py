@@ -44,6 +44,12 @@ def test_auc_of_the_fixtures():
     assert_close(auc(torch.tensor([[1, 0.3, 0], [0, 0.7, 1], [1, 1, 1]])), torch.tensor([0.4, 0.6, 1]))
 
 
+def test_auc_of_doubles_is_as_exact_as_they_are():
+    curve = [(j / 10) ** 2 for j in range(11)]
+    area = sum((a + b) / 20 for a, b in zip(curve, curve[1:], strict=False))
+    assert auc(torch.tensor(curve, dtype=torch.float64)).item() == pytest.approx(area, abs=1e-15)
+
+
 def test_curves_by_hand():
     images, L = torch.ones(1, 3, 1, 2), torch.tensor([[[1.0, 0]]])
     seen = deletion_insertion(Weighted([[0.7, 0.3]]), images, L, 0, steps=2, insertion_from="black", link="logit")

@@ -163,7 +163,7 @@ BOX = torch.tensor([[0, 0, 2, 2]])
     (torch.rand(2, 4, 4), [BOX], ValueError, "boxes of 1 images"),
     ([torch.rand(4, 4)], [BOX, BOX], ValueError, "1 maps"),
     (torch.ones(1, 4, 4, dtype=torch.long), [BOX], TypeError, "int64"),
-    ([[1, 2]], [BOX], TypeError, "list"),
+    ([[1, 2]], [BOX], TypeError, "maps are list; accepted: a float tensor"),
     (torch.full((1, 4, 4), math.nan), [BOX], ValueError, "NaN"),
     (torch.rand(1, 4, 4), [torch.tensor([[2, 0, 2, 2]])], ValueError, "x0 < x1"),
     (torch.rand(1, 4, 4), [torch.tensor([[0, 0, math.nan, 2]])], ValueError, "x0 < x1"),
