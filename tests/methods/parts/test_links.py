@@ -9,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from camutils import grad_cam_pp, probe_layers
-from camutils.methods.parts.links import LINKS, alpha, alpha_exact, alpha_from, link_derivatives, rho
+from camutils.methods.parts.links import LINKS, _reciprocal, alpha, alpha_exact, alpha_from, link_derivatives, rho
 from camutils.methods.parts.rivals import rival_derivatives
 
 WRITTEN = {  # the functions themselves, for the oracle
@@ -321,3 +321,10 @@ def test_rivals_refuse(tiny, images):
 def test_whole_numbers_are_refused():
     with pytest.raises(TypeError, match=r"S is torch.int64; accepted: a float tensor"):
         link_derivatives(torch.tensor([5]), torch.sigmoid)
+
+
+def test_a_denominator_of_nothing_is_told_from_one_of_zero():
+    """1 / (2 + slope): 1 / 4, 0 in place of 1 / 0, and what is no number stays none, so that `check_finite` can say so."""
+    slope, all_of_them = torch.tensor([2.0, -2.0, torch.nan]).view(1, 1, 1, 3), torch.ones(1, 1, 1, 3)
+    found = _reciprocal(slope, all_of_them > 0, all_of_them, all_of_them, None).flatten()
+    assert_close(found, torch.tensor([0.25, 0, torch.nan]), equal_nan=True)
