@@ -7,8 +7,8 @@ becomes `6`, `x = y` becomes `x = None`, and so on. Left out are types and what 
 The sample is drawn from all of them with the seed; a larger one begins with the same mutants.
 
 First the tests run as they are, once: which lines does each reach, how long does it take? Each mutant then meets the tests that
-reach its statement, the quickest first, as many as take --seconds, until one fails. All this happens in a copy of the project,
-build/mutants/copy. A mutant that no test notices lives. lived.csv explains those that no test can notice.
+reach its statement, the quickest first, as many as take --seconds, until one fails; all these tests first have to pass without
+a fault. All this happens in a copy of the project, build/mutants/copy. A mutant that no test notices lives. lived.csv explains those that no test can notice.
 
 What was found is kept in build/mutants: an interrupted run goes on; once tests change, only mutants that lived are tried again.
 """
@@ -270,12 +270,16 @@ def try_all(sample: list[Mutant], seconds: float) -> dict[str, str]:
     file = KEPT / "verdicts.csv"
     rows = list(csv.reader(file.open(newline=""))) if file.exists() else []
     verdicts = {key: verdict for key, verdict, tests in rows if verdict != ALIVE or tests == f"{tests_now} {seconds}"}
+    asked = {mutant.key(): reach.tests(mutant, seconds) for mutant in sample if mutant.key() not in verdicts}
+    together = {name: took for tests in asked.values() for name, took in tests.items()}
+    if together and run(together, 60 + 5 * sum(together.values())) != ALIVE:
+        raise SystemExit(f"a test fails without any fault: see {COPY.relative_to(ROOT) / 'pytest.log'}")
     with file.open("a", newline="") as out:
         for number, mutant in enumerate(sample, 1):
             key = mutant.key()
             if key not in verdicts:
                 began = time.monotonic()
-                tests = reach.tests(mutant, seconds)
+                tests = asked[key]
                 place = COPY / mutant.path
                 place.write_text(mutant.code())
                 try:
