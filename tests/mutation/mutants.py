@@ -8,7 +8,8 @@ The sample is drawn from all of them with the seed; a larger one begins with the
 
 First the tests run as they are, once: which lines does each reach, how long does it take? Each mutant then meets the tests that
 reach its statement, the quickest first, as many as take --seconds, until one fails; all these tests first have to pass without
-a fault. All this happens in a copy of the project, build/mutants/copy. A mutant that no test notices lives. lived.csv explains those that no test can notice.
+a fault. All this happens in a copy of the project, build/mutants/copy. A mutant that no test notices lives. lived.csv explains
+those that no test can notice.
 
 What was found is kept in build/mutants: an interrupted run goes on; once tests change, only mutants that lived are tried again.
 """
