@@ -116,8 +116,9 @@ def overload(node: cst.CSTNode) -> bool:
 
 
 def alias(node: cst.CSTNode) -> bool:
-    """A name for a type, `Places = list[tuple[int, str]]`? Outside of functions only these begin with one capital."""
-    return m.matches(node, m.Assign([m.AssignTarget(m.Name(m.MatchRegex(r"[A-Z][a-z]\w*")))]))
+    """A name for a type, `Places = list[tuple[int, str]]`? Outside of functions only these begin with one capital. Or `__all__`,
+    which tests/test_project.py compares with what is there."""
+    return m.matches(node, m.Assign([m.AssignTarget(m.Name(m.MatchRegex(r"[A-Z][a-z]\w*|__all__")))]))
 
 
 def all_mutants() -> list[Mutant]:

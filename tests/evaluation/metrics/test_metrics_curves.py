@@ -71,6 +71,15 @@ def test_brightness_is_lost_in_a_straight_line():
     assert_close((uneven.deletion_auc, uneven.insertion_auc), (torch.tensor([0.4]), torch.tensor([0.4])))
 
 
+def test_areas_of_doubles_are_as_exact_as_they_are():
+    """A tenth of the pixels is no number of float32."""
+    images = torch.full((1, 3, 2, 5), 0.8, dtype=torch.float64)
+    seen = deletion_insertion(Brightness(), images, torch.rand(1, 2, 5), 0, steps=3, insertion_from="black")
+    at, y = (0, 0.3, 0.6, 1), seen.deletion[0].tolist()
+    area = sum((y[j] + y[j + 1]) / 2 * (at[j + 1] - at[j]) for j in range(3))
+    assert seen.deletion_auc.item() == pytest.approx(area, abs=1e-14)
+
+
 @pytest.mark.parametrize("steps, chunk", [(16, 64), (7, 8), (5, 1), (256, 500)])
 def test_equals_one_image_at_a_time(steps, chunk, tiny, images):
     maps, targets = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(3)), [0, 4, 2, 2]

@@ -106,6 +106,12 @@ def test_stability_is_of_the_class_that_was_given(tiny, images):
         assert (seen.mean - seen.map).abs().max() < 0.1
 
 
+def test_stability_asks_every_draw_about_the_layer_that_was_given(tiny, images):
+    seen = stability(grad_cam, tiny, images, 1, "conv2", draws=2)
+    draws = torch.stack([grad_cam(tiny, x, 1, "conv2") for x in moved_images(images, "grey", 2, 0)])
+    assert torch.equal(seen.mean, draws.mean(0)) and not torch.equal(seen.map, grad_cam(tiny, images, 1))
+
+
 def test_options_reach_the_method_and_the_caller_is_left_alone(tiny, images):
     tiny.train()
     state, kept = torch.random.get_rng_state(), images.clone()

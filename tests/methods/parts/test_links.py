@@ -53,6 +53,7 @@ def test_rho_in_closed_form():
     s, t = torch.sigmoid(S), torch.tanh(S)
     away = S.abs() > 1e-9
     assert_close(rho(S, "exp"), torch.ones_like(S))
+    assert torch.equal(rho(S), rho(S, "exp"))
     assert_close(rho(S, "softplus"), 1 - 2 * s)
     assert_close(rho(S, "sigmoid")[away], ((1 - 6 * s + 6 * s**2) / (1 - 2 * s))[away])
     assert_close(rho(S, "tanh")[away], ((1 - 3 * t**2) / t)[away])
