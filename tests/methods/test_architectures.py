@@ -59,6 +59,13 @@ def network(name):
     return model, {k: v.clone() for k, v in model.state_dict().items()}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def gone_afterwards():
+    """Fifteen networks in double precision are some gigabytes, which the next file's tests may need."""
+    yield
+    network.cache_clear()
+
+
 def maps(method, name, x, targets, model=None):
     """The method's maps with few steps; Score-CAM, one pass per channel, at the first stage, which has few."""
     model = model or network(name)[0]
