@@ -30,6 +30,7 @@ from ..datasets.ahead import load_ahead
 from ..datasets.sample import Label, chosen
 from ..datasets.voc_targets import VOC_GROUPS
 from ..methods import METHODS
+from ..methods.parts.masks import same_chunks
 from ..networks.load import class_names, default_device, load_model
 from ..whole import alone, write_whole
 from .measure import CENTRE, COLUMNS, LOCATION, METRICS, Pair, measure, parse_method, place_of, split_list
@@ -232,6 +233,7 @@ def benchmark(dataset: str | Images, model: str | nn.Module, methods: str | Iter
     record, out = provenance(config, network, used), Path(out)
     chunks = [range(low, min(low + batch, numbers.stop)) for low in numbers[::batch]]
     with ExitStack() as stack:
+        stack.enter_context(same_chunks())
         if rank == 0:
             stack.enter_context(alone(out))
         check_folder(out, record)

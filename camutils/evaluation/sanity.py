@@ -26,6 +26,7 @@ from ..core.probe import predict
 from ..datasets import Images, Sample, open_dataset
 from ..datasets.sample import chosen
 from ..methods import METHODS
+from ..methods.parts.masks import same_chunks
 from ..networks.load import default_device, load_model
 from ..networks.scene_networks import SCENE_NETWORKS, SHUFFLED
 from ..whole import alone, write_whole
@@ -177,7 +178,7 @@ def sanity(dataset: str | Images, model: str | nn.Module, methods: str | Iterabl
     if first:  # as `benchmark`
         config["first"] = first
     record, out = provenance(config, network, used), Path(out)
-    with alone(out):
+    with alone(out), same_chunks():
         if (out / "config.json").exists():
             record["config"]["methods"] = _methods(out / "config.json")
         check_folder(out, record)

@@ -18,7 +18,7 @@ from ..core.network import How, as_network
 from ..core.probe import activation, check_images
 from ..core.targets import Targets
 from .parts.clusters import Estimator, check_grouping, group_channels
-from .parts.masks import masked_scores
+from .parts.masks import at_once, masked_scores
 
 MERGES = ("cut", "weighted_cut", "soft", "soft_cut", "base")
 
@@ -75,12 +75,6 @@ def merge_maps(C: Tensor, p: Tensor, base: Tensor, scissors: Tensor, size: Seque
         return cut(m_base, m_scissors)
     weight = p[b, base].to(C.dtype)[:, None, None]
     return cut(m_base, m_scissors, (weight, 1 - weight))
-
-
-def at_once(images: Tensor) -> int:
-    """Images per masked forward pass: 4 of 224 x 224, more if smaller; 64 on an accelerator."""
-    most = (4 if images.device.type == "cpu" else 64) * 224**2
-    return max(1, most // (images.shape[2] * images.shape[3]))
 
 
 def _check(n_clusters: int | str, clustering: str | Estimator, merge: str, seed: int) -> None:

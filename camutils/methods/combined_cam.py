@@ -22,12 +22,12 @@ from ..core.network import How, as_network
 from ..core.probe import Probed, check_images, predict, probe_layers
 from ..core.stages import stages
 from ..core.targets import Targets, fixed
-from .cluster_cam import at_once, cluster_cam, cluster_maps, rank_clusters
+from .cluster_cam import cluster_cam, cluster_maps, rank_clusters
 from .integrative_cam import CHANNEL_WEIGHTS, weigh
 from .parts.clusters import check_grouping, group_channels
 from .parts.fusion import LAYER_WEIGHTS, layer_weights
 from .parts.links import alpha
-from .parts.masks import masked_scores
+from .parts.masks import at_once, masked_scores
 from .parts.paths import check_path, guided_path
 from .parts.scales import check_scales, enlarge, refine
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,8 +88,12 @@ def run(out: Path, asked: list[str], kill_at: float = float("inf")) -> list[Seen
 
 
 def fifths(seen: list[Seen], chunks: int) -> list[tuple[float, float, float]]:
-    """Of each fifth of a run: the most MB held, milliseconds an image, and the processor's milliseconds an image."""
-    parts = []
+    """Of each fifth of a run: the most MB held, milliseconds an image, and the processor's milliseconds an image.
+
+    At its end a run puts its chunks together and takes them away: what is seen from then on belongs to the last fifth.
+    """
+    most = accumulate((one.chunks for one in seen), max)
+    parts, seen = [], [one._replace(chunks=now) for one, now in zip(seen, most, strict=True)]
     for low, high in pairwise(chunks * i / 5 for i in range(6)):
         part = [one for one in seen if low <= one.chunks <= high]
         images = 8 * (part[-1].chunks - part[0].chunks)

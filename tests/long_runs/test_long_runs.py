@@ -17,6 +17,12 @@ def test_fifths_of_a_run():
     assert parts == [(900, 250, pytest.approx(100))] * 2 + [(1000, 250, pytest.approx(100))] * 3
 
 
+def test_chunks_that_are_taken_away_at_the_end_belong_to_the_last_fifth():
+    run = watched(lambda k: 900, lambda k: 0.8 * k)
+    assert fifths([*run, Seen(3, 1200, 201, 81), Seen(0, 1000, 202, 82)], 100)[:4] == fifths(run, 100)[:4]
+    assert fifths([*run, Seen(3, 1200, 201, 81), Seen(0, 1000, 202, 82)], 100)[4][0] == 1200
+
+
 @pytest.mark.parametrize("memory, worked, same", [
     (lambda k: 1000, lambda k: k, (True, True)),
     (lambda k: 500 + 500 * min(k / 20, 1), lambda k: k + 30 * min(k / 20, 1), (True, True)),  # it loads, then is flat

@@ -3,12 +3,14 @@
 No autograd anywhere. Masks are built chunk by chunk, just before the forward pass that reads them, so memory does not grow with
 their number, and go in channels-last, which CPUs and tensor cores prefer. How many images a pass should take differs between
 networks and machines (a batch of 32 can cost twice as much per image as one of 4): unless the caller says it, the first chunks
-try several sizes, on masks that have to be run anyway, and the fastest is kept for this network, device and image size.
+try several sizes, on masks that have to be run anyway, and the fastest is kept for this network, device and image size. The size
+moves a score's last digits; inside `same_chunks` no clock chooses it, so that a table that is made again is the same.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from operator import index
 from threading import Lock
 from typing import Any
@@ -26,6 +28,23 @@ Tried = dict[tuple[torch.device, torch.dtype, tuple[int, ...]], dict[int, list[f
 TRIALS: WeakKeyDictionary[nn.Module, Tried] = WeakKeyDictionary()
 TRIES = 3  # of every size: the first warms up and does not count, the faster one of the others does
 LOCK = Lock()
+SAME: ContextVar[bool] = ContextVar("SAME", default=False)  # inside `same_chunks`?
+
+
+@contextmanager
+def same_chunks() -> Iterator[None]:
+    """Run the body with `at_once` images a pass where nobody says how many, whatever would be the fastest here."""
+    token = SAME.set(True)
+    try:
+        yield
+    finally:
+        SAME.reset(token)
+
+
+def at_once(images: Tensor) -> int:
+    """Images per masked forward pass: 4 of 224 x 224, more if smaller; 64 on an accelerator."""
+    most = (4 if images.device.type == "cpu" else 64) * 224**2
+    return max(1, most // (images.shape[2] * images.shape[3]))
 
 
 def _sizes(device: torch.device, pixels: int) -> list[int]:
@@ -117,7 +136,8 @@ def scores_of_live(model: nn.Module, images: Tensor, targets: Targets, maps: Ten
             if callable(targets):
                 _score_whole_batches(S, output, targets, live)
                 return S.view(B, M)
-            _score_chunks(S, output, targets, live, _trials(network.net, images), chunk)
+            known = at_once(images) if chunk is None and SAME.get() else chunk
+            _score_chunks(S, output, targets, live, _trials(network.net, images), known)
     except FAILURES as error:
         explained = explain_failure(error, network, images)
         raise explained from (None if explained is error else error)

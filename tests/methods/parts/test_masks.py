@@ -390,6 +390,21 @@ def test_search_finds_the_fastest_runs_nothing_extra_and_is_kept(fast, monkeypat
     assert len(masks.TRIALS[net]) == 2  # another size, another search
 
 
+@pytest.mark.parametrize("fast", [4, 32])
+def test_no_clock_chooses_where_a_table_has_to_come_out_the_same(fast):
+    net, x = Counted(fast), torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        net.sizes.clear()
+        with masks.same_chunks():
+            score_cam(net, x, 3, "conv")
+        assert net.sizes == [1, 21, 19]  # 21 pictures of 96 x 96 have as many pixels as four of 224 x 224
+    net.sizes.clear()
+    with masks.same_chunks():
+        score_cam(net, x, 3, "conv", chunk=7)
+    assert net.sizes == [1, 7, 7, 7, 7, 7, 5]
+    assert not masks.SAME.get() and all(not tries for each in masks.TRIALS[net].values() for tries in each.values())
+
+
 def test_forwards_are_counted_exactly(black, images):
     for chunk in (None, 1, 6):
         count = []
