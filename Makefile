@@ -4,9 +4,9 @@
 # make test-all     the same and the long tests: every method on every architecture
 # make fuzz         20 000 random networks and questions, ten times as many as `make test` asks
 # make fuzz-readers ten minutes of damaged files and values for everything that reads what others wrote
-# make mutants      a sample of faults put into the methods and metrics: does a test see each? (an hour)
+# make mutants      a sample of faults put into the methods and metrics: does a test see each? (long)
 # make coverage     branch coverage of the tests, without the notebooks
-# make long         5000 images, killed twice: is memory flat, does speed stay, are the tables the same? (two hours)
+# make long         5000 images, killed twice: is memory flat, does speed stay, are the tables the same? (hours)
 # make types        the types of every function, checked by mypy (half a minute, then seconds)
 # make lab          JupyterLab on notebooks/
 # make reproduce    render everything as other machines would, compare with what is committed (half an hour)
