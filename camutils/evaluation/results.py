@@ -12,7 +12,8 @@ import io
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,21 +45,22 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def read_lines(path: Path, needed: Iterable[str] = ()) -> list[dict[str, str]]:
-    """Rows of a CSV file as texts. Raises ValueError that names a line which is none, or a missing column of `needed`."""
+def read_lines(path: Path, needed: Iterable[str] = ()) -> Iterator[dict[str, str]]:
+    """Rows of a CSV as texts, one by one. Raises ValueError for a line that is none, and for a missing column of `needed`."""
     path = Path(path)
     with path.open(newline="", encoding="utf-8") as file:
         table = csv.DictReader(file)
         try:
-            rows, columns = list(table), table.fieldnames or ()
+            columns = table.fieldnames or ()
+            if missing := [column for column in needed if column not in columns]:
+                raise ValueError(f"{path} has no column {', '.join(missing)}; accepted: the table as it was written")
+            for row in table:
+                if None in row or None in row.values():  # what csv puts in for cells too many, and for missing ones
+                    raise ValueError(f"{path} line {table.line_num} has not as many cells as the first; "
+                                     "accepted: the table as it was written")
+                yield row
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{path} line {table.line_num + 1}: {error}; accepted: the table as it was written") from error
-    if missing := [column for column in needed if column not in columns]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}; accepted: the table as it was written")
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():  # what csv puts in for cells too many, and for missing ones
-            raise ValueError(f"{path} line {number} has not as many cells as the first; accepted: the table as it was written")
-    return rows
 
 
 def read_table(path: Path, needed: Iterable[str] = ()) -> list[Row]:
@@ -66,11 +68,13 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> list[Row]:
 
     Raises ValueError as `read_lines`, and for text in place of a number.
     """
-    rows = read_lines(path, needed)
-    try:
-        return [{c: v if c in TEXT else float(v or "nan") for c, v in row.items()} for row in rows]
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; accepted: the table as it was written") from error
+    rows = []
+    for row in read_lines(path, needed):
+        try:  # a long table says the same few names again and again: one text of each is enough
+            rows.append({c: sys.intern(v) if c in TEXT else float(v or "nan") for c, v in row.items()})
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; accepted: the table as it was written") from error
+    return rows
 
 
 def read_record(path: Path, needed: Iterable[str] = ()) -> dict[str, Any]:
@@ -194,9 +198,15 @@ def merge(out: Path, chunks: int, columns: list[str]) -> None:
     missing = [k for k in range(chunks) if not part_path(out, k).exists()]
     if missing:
         raise ValueError(f"chunk {missing[0]} of {chunks} is missing in {out / 'parts'}; start the same command again")
-    parts = [_read_part(part_path(out, k)) for k in range(chunks)]
-    timing = [{"chunk": k, **part["timing"]} for k, part in enumerate(parts)]
+    timing = [{"chunk": k, **part["timing"]} for k, part in enumerate(_parts(out, chunks))]
     seconds = list(dict.fromkeys(key for row in timing for key in row))
+    notes = as_csv((note for part in _parts(out, chunks) for note in part["notes"]), ["image", "what", "note"])
+    results = as_csv((row for part in _parts(out, chunks) for row in part["rows"]), columns)
     write_whole(out / "timing.csv", as_csv(timing, seconds))
-    write_whole(out / "notes.csv", as_csv([note for part in parts for note in part["notes"]], ["image", "what", "note"]))
-    write_whole(out / "results.csv", as_csv([row for part in parts for row in part["rows"]], columns))
+    write_whole(out / "notes.csv", notes)
+    write_whole(out / "results.csv", results)
+
+
+def _parts(out: Path, chunks: int) -> Iterator[dict[str, Any]]:
+    """Every part in order, one at a time: a long run's would fill the memory together."""
+    return (_read_part(part_path(out, k)) for k in range(chunks))

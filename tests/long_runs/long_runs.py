@@ -4,7 +4,8 @@
 
 For each of RUNS `camutils benchmark` runs twice, each time in a process of its own: once in one go, and once killed (SIGKILL)
 after a third and after two thirds of its images and started again. The first is watched every half second: the memory that it
-holds, and the processor's seconds that it has had. Where one of the three is not so, the exit status is 1.
+holds, and the processor's seconds that it has had. At its end a run puts its chunks together: the table has to fit into memory,
+and what it takes is said. Where one of these is not so, the exit status is 1.
 """
 
 import argparse
@@ -34,6 +35,7 @@ RUNS = {  # name -> how many images, and what `camutils benchmark` is asked
 }
 GROWN = 0.05  # of the most memory that the second fifth of a run holds: what later ones may hold more
 SLOWER = 0.15  # of the processor's time that an image takes in the second fifth: what it may take more in the last one
+ROW = 2.0  # kB that a row may take at the end, when the chunks become one table and its means
 
 
 class Seen(NamedTuple):
@@ -88,18 +90,24 @@ def run(out: Path, asked: list[str], kill_at: float = float("inf")) -> list[Seen
 
 
 def fifths(seen: list[Seen], chunks: int) -> list[tuple[float, float, float]]:
-    """Of each fifth of a run: the most MB held, milliseconds an image, and the processor's milliseconds an image.
-
-    At its end a run puts its chunks together and takes them away: what is seen from then on belongs to the last fifth.
-    """
-    most = accumulate((one.chunks for one in seen), max)
-    parts, seen = [], [one._replace(chunks=now) for one, now in zip(seen, most, strict=True)]
+    """Of each fifth of a run: the most MB held, milliseconds an image, and the processor's milliseconds an image."""
+    parts, seen = [], [one for one, now in zip(seen, most(seen), strict=True) if now < chunks]
     for low, high in pairwise(chunks * i / 5 for i in range(6)):
         part = [one for one in seen if low <= one.chunks <= high]
         images = 8 * (part[-1].chunks - part[0].chunks)
         took, worked = part[-1].seconds - part[0].seconds, part[-1].worked - part[0].worked
         parts.append((max(one.memory for one in part), 1000 * took / images, 1000 * worked / images))
     return parts
+
+
+def ending(seen: list[Seen], chunks: int) -> float:
+    """The most MB held while the chunks, all of them there, are put together and summarised; 0 where nobody looked then."""
+    return max((one.memory for one, now in zip(seen, most(seen), strict=True) if now >= chunks), default=0)
+
+
+def most(seen: list[Seen]) -> list[int]:
+    """How many chunks there have been until each moment: at its end a run takes them away."""
+    return [*accumulate((one.chunks for one in seen), max)]
 
 
 def flat(values: Sequence[float], more: float) -> bool:
@@ -134,12 +142,15 @@ def long_run(name: str, images: int | None) -> bool:
     rows = len(read_table(out / "whole" / "results.csv"))
     held, each, worked = zip(*fifths(seen, chunks), strict=True)
     flat_memory, steady = flat(held, GROWN), flat(worked, SLOWER)
+    added = max(ending(seen, chunks) - held[-1], 0)
+    light = 1000 * added <= ROW * rows
     print(f"{name}: {count} images, {rows} rows, {took / 60:.1f} minutes in one go: {' '.join(words)}\nIn each fifth of the run:")
     print(f"  memory {'flat' if flat_memory else 'GROWS'}: at most {listed(held)} MB")
+    print(f"  at its end, {rows} rows put together: {added:.0f} MB more{'' if light else ', TOO MUCH'}")
     print(f"  speed {'steady' if steady else 'FALLS'}: {listed(worked)} ms of the processor an image "
           f"({listed(each)} ms by the clock)")
     print(f"  killed twice and started again: {'the same tables' if same else 'OTHER TABLES'}", flush=True)
-    return flat_memory and steady and same
+    return flat_memory and light and steady and same
 
 
 if __name__ == "__main__":

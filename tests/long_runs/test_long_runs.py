@@ -1,7 +1,7 @@
 """What `make long` looks for, on runs whose memory and speed are known."""
 
 import pytest
-from long_runs import GROWN, RUNS, SLOWER, Seen, fifths, flat
+from long_runs import GROWN, RUNS, SLOWER, Seen, ending, fifths, flat
 
 from camutils import METHODS
 from camutils.evaluation.measure import split_list
@@ -17,10 +17,11 @@ def test_fifths_of_a_run():
     assert parts == [(900, 250, pytest.approx(100))] * 2 + [(1000, 250, pytest.approx(100))] * 3
 
 
-def test_chunks_that_are_taken_away_at_the_end_belong_to_the_last_fifth():
+def test_what_is_held_at_the_end_is_no_growth_and_is_told():
     run = watched(lambda k: 900, lambda k: 0.8 * k)
-    assert fifths([*run, Seen(3, 1200, 201, 81), Seen(0, 1000, 202, 82)], 100)[:4] == fifths(run, 100)[:4]
-    assert fifths([*run, Seen(3, 1200, 201, 81), Seen(0, 1000, 202, 82)], 100)[4][0] == 1200
+    longer = [*run, Seen(100, 1100, 200, 80.5), Seen(3, 1200, 201, 81), Seen(0, 1000, 202, 82)]  # together, then taken away
+    assert fifths(longer, 100) == fifths(run, 100)
+    assert ending(longer, 100) == 1200 and ending(run, 100) == 900 and ending(run[:-1], 100) == 0
 
 
 @pytest.mark.parametrize("memory, worked, same", [
