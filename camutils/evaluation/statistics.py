@@ -15,7 +15,7 @@ from ..extras import extra
 
 Column = Sequence[float | str] | np.ndarray | Tensor  # (N,): numbers, or names of images and classes
 Table = tuple[np.ndarray, np.ndarray]  # sum and number of the values of every image and class, (G, C) each
-CELLS = 4_000_000  # random numbers held at once
+CELLS = 1_000_000  # random numbers held at once
 
 
 class Interval(NamedTuple):
@@ -74,7 +74,8 @@ def _resampled(tables: list[Table], resamples: int, seed: int) -> list[np.ndarra
     drawn: list[list[np.ndarray]] = [[] for _ in tables]
     for start in range(0, resamples, most):
         n = min(most, resamples - start)
-        picks = rng.integers(0, G, (n, G)) + G * np.arange(n)[:, None]  # resample k counts in cells k G to (k + 1) G
+        picks = rng.integers(0, G, (n, G))
+        picks += G * np.arange(n)[:, None]  # resample k counts in cells k G to (k + 1) G
         times = np.bincount(picks.ravel(), minlength=n * G).reshape(n, G).astype(float)  # how often each image was drawn
         for results, (total, number) in zip(drawn, tables, strict=True):
             results.append(_mean_of_classes(times @ total, times @ number))

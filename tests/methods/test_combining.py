@@ -172,3 +172,9 @@ def test_the_default_costs_one_pass_and_one_per_cluster(net, targets):
     cam.combined_cam(net, x, targets)
     hook.remove()
     assert sum(passed) == 1 + 8
+
+
+def test_a_path_takes_five_steps(net, images):
+    path = cam.combined_cam(net, images, T, path="line")
+    same(path, cam.combined_cam(net, images, T, path="line", steps=5))
+    assert (path - cam.combined_cam(net, images, T, path="line", steps=6)).abs().max() > 1e-4
