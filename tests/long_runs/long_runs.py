@@ -90,7 +90,7 @@ def run(out: Path, asked: list[str], kill_at: float = float("inf")) -> list[Seen
 
 def fifths(seen: list[Seen], chunks: int) -> list[tuple[float, float, float]]:
     """Of each fifth of a run: the most MB held, milliseconds an image, and the processor's milliseconds an image."""
-    parts, seen = [], [one for one, now in zip(seen, most(seen), strict=True) if now < chunks]
+    parts, seen = [], [one for one, last in zip(seen, at_end(seen, chunks), strict=True) if not last]
     for low, high in pairwise(chunks * i / 5 for i in range(6)):
         part = [one for one in seen if low <= one.chunks <= high]
         images = 8 * (part[-1].chunks - part[0].chunks)
@@ -101,12 +101,13 @@ def fifths(seen: list[Seen], chunks: int) -> list[tuple[float, float, float]]:
 
 def ending(seen: list[Seen], chunks: int) -> float:
     """The most MB held while the chunks, all of them there, are put together and summarised; 0 where nobody looked then."""
-    return max((one.memory for one, now in zip(seen, most(seen), strict=True) if now >= chunks), default=0)
+    return max((one.memory for one, last in zip(seen, at_end(seen, chunks), strict=True) if last), default=0)
 
 
-def most(seen: list[Seen]) -> list[int]:
-    """How many chunks there have been until each moment: at its end a run takes them away."""
-    return [*accumulate((one.chunks for one in seen), max)]
+def at_end(seen: list[Seen], chunks: int) -> list[bool]:
+    """Of each moment: were all chunks there? Afterwards a run takes them away, so fewer than before are a sign too."""
+    most = accumulate((one.chunks for one in seen), max)
+    return [now >= chunks or one.chunks < now for one, now in zip(seen, most, strict=True)]
 
 
 def flat(values: Sequence[float], more: float) -> bool:

@@ -21,6 +21,8 @@ def test_what_is_held_at_the_end_is_no_growth_and_is_told():
     run = watched(lambda k: 900, lambda k: 0.8 * k)
     longer = [*run, Seen(100, 1100, 200, 80.5), Seen(3, 1200, 201, 81), Seen(0, 1000, 202, 82)]  # together, then taken away
     assert fifths(longer, 100) == fifths(run, 100)
+    unseen = [*run[:-1], *longer[-2:]]  # nobody looked between the last chunk and the moment when they went
+    assert fifths(unseen, 100) == fifths(run, 100) and ending(unseen, 100) == 1200
     assert ending(longer, 100) == 1200 and ending(run, 100) == 900 and ending(run[:-1], 100) == 0
 
 
