@@ -2,7 +2,9 @@
 
 import math
 import os
+import re
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 if os.environ.get("PYTEST_XDIST_WORKER"):  # files run side by side: a core for each, and for the kernels that it starts
@@ -28,6 +30,13 @@ def pytest_terminal_summary(terminalreporter):
         for name, value in report.user_properties:
             if name == "said" and report.when == "call":
                 terminalreporter.write_line(value)
+
+
+def not_locked(*packages):
+    """Name -> version of those packages that are not here as constraints.txt has them: what is committed was made with those."""
+    exact = dict(re.findall(r"(?m)^([\w.-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text()))
+    here = {name: version(name).split("+")[0] for name in packages}
+    return {name: found for name, found in here.items() if found != exact[name]}
 
 
 class Tiny(nn.Module):

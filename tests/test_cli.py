@@ -70,7 +70,7 @@ OWN = ["--model", "own:small"]
 MISTAKES = {  # words -> how the one line begins
     "explian cat.png": "No such command 'explian'. Did you mean 'explain'?",
     "explain": "Missing argument",
-    "explain cat.png --metod grad_cam": "No such option: --metod",
+    "explain cat.png --metod grad_cam": "No such option",
     "explain cat.png --size large": "Invalid value for '--size'",
     "explain cta.png": "no photograph cta.png; nearest: cat.png; accepted: image files and folders of them",
     "explain nowhere/cat.png": "no photograph nowhere/cat.png; accepted",

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
-from importlib.metadata import version
 
 import pytest
 import yaml
+from conftest import not_locked
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -70,10 +70,7 @@ def test_make_lock_names_the_extras_that_are_locked():
 
 def test_this_environment_is_the_locked_one():
     """What runs here is what constraints.txt says, else committed outputs need not reproduce; skipped where that was chosen."""
-    exact = dict(re.findall(r"(?m)^([\w.-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text()))
-    here = {name: version(name).split("+")[0] for name in ("torch", "torchvision", "numpy", "pillow", "matplotlib")}
-    other = {name: v for name, v in here.items() if v != exact[name]}
-    if other:
+    if other := not_locked("torch", "torchvision", "numpy", "pillow", "matplotlib"):
         pytest.skip(f"not the versions of constraints.txt: {other}")
 
 

@@ -78,6 +78,7 @@ def test_draws_without_warnings_one_figure(draw):
     """Saved, and then shown as a notebook shows it."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # what older Matplotlibs call in newer packages is not ours
         figure = draw()
         figure.savefig(BytesIO())
         before = [axis.get_position().bounds for axis in figure.axes]

@@ -71,5 +71,5 @@ def test_tracing_exporting_and_vmap_are_not_disturbed(network):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         torch.func.vmap(network)(images[None])
-        torch.export.export(network, (images,))
+        torch.export.export(network, (images,), strict=False)  # as newer PyTorchs do unasked
         network.to("meta")(images.to("meta"))

