@@ -24,9 +24,10 @@ def test_every_method_on_networks_of_every_kind(entry):
     if library != "by":
         pytest.importorskip(library)
     found = row(entry)
-    if not_locked("torch") and "F: all zero" in found.cells.values():
+    failed = [cell for cell in found.cells.values() if cell.startswith("F")]
+    if not_locked("torch") and {*failed} == {"F: all zero"}:
         pytest.skip("another PyTorch draws other random weights; of these a map is nothing but zeros")
-    assert [cell for cell in found.cells.values() if cell.startswith("F")] == []
+    assert failed == []
     known = read(STORED)[entry.name, entry.library]
     assert found.words()[:6] == known[:6] and marks(entry, found.cells.values()) == marks(entry, known[6:])
 
